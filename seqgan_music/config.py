@@ -1,0 +1,359 @@
+"""One run = one TOML file: typed, every key documented here, unknown keys refused with the nearest match.
+
+`load("quick")` reads a preset of `seqgan_music/configs`, `load("my.toml")` a file; `overrides` are the
+`--set key=value` of the command line. What a tokenizer or method accepts is defined by its own
+`Options` dataclass and checked by the same `build` before anything starts.
+
+A key's documentation is the string under its field, as in `docs/config.md`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, Union
+
+from seqgan_music.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ReadingConfig:
+    """What one untrusted file may cost, and which of its notes are taken."""
+
+    ticks_per_beat: int = 12
+    """Grid: ticks per quarter note. 12 holds sixteenths and triplets, 4 sixteenths only."""
+    track: str = "all"
+    """Which notes: "all", "melody" (the track or top line most like a melody), a track number from 1, or a name."""
+    out_of_range: str = "octave"
+    """Notes outside the 88 keys: "octave" moves them inside by octaves, "drop" leaves them out."""
+    max_megabytes: float = 8.0
+    """A larger file is skipped."""
+    max_notes: int = 50_000
+    """A file with more notes is skipped."""
+    max_beats: int = 20_000
+    """A piece longer than this many quarter notes is skipped."""
+    max_tracks: int = 512
+    """A file with more tracks is skipped."""
+    max_seconds: float = 20.0
+    """Wall time for reading one file; past it the file is skipped."""
+    max_memory_megabytes: int = 1024
+    """Memory for the process that reads one file; past it the file is skipped."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        _at_least(self, 1, "max_notes", "max_beats", "max_tracks", "max_memory_megabytes")
+        _above(self, 0, "max_megabytes", "max_seconds")
+        if self.ticks_per_beat not in (4, 8, 12, 16, 24, 48):
+            raise ConfigError("ticks_per_beat must be 4, 8, 12, 16, 24 or 48.")
+        if self.out_of_range not in ("octave", "drop"):
+            raise ConfigError("out_of_range must be 'octave' or 'drop'.")
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """How a folder becomes pieces, splits and augmented training data."""
+
+    reading: ReadingConfig = field(default_factory=ReadingConfig)
+    """Limits and note choice for each file."""
+    min_notes: int = 16
+    """Pieces with fewer notes are skipped."""
+    min_pieces: int = 4
+    """Fewer usable pieces than this is an error: nothing can be learnt from them."""
+    validation_share: float = 0.1
+    """Share of the pieces (by families of duplicates) kept to choose when to stop."""
+    test_share: float = 0.1
+    """Share of the pieces kept for reports, never seen while training."""
+    transpose_down: int = 5
+    """Training pieces are also used transposed by up to this many semitones down."""
+    transpose_up: int = 6
+    """... and up. 5 and 6 give each piece in all 12 keys."""
+    workers: int = 0
+    """Reading processes; 0 means one a core."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        _at_least(self, 0, "transpose_down", "transpose_up", "workers")
+        _at_least(self, 1, "min_notes")
+        _at_least(self, 3, "min_pieces")
+        for name in ("validation_share", "test_share"):
+            if not 0 < getattr(self, name) <= 0.4:
+                raise ConfigError(f"{name} must be above 0 and at most 0.4.")
+        if self.transpose_down > 24 or self.transpose_up > 24:
+            raise ConfigError("transpose_down and transpose_up must be at most 24 semitones.")
+
+
+@dataclass(frozen=True)
+class ChoiceConfig:
+    """A named choice (tokenizer, discriminator, method) and its options, which its own file defines."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The LSTM generator (SeqGAN section 3.3, "The Generative Model for Sequences")."""
+
+    embedding: int = 64
+    """Size E of a token's embedding."""
+    hidden: int = 256
+    """Size H of the LSTM's state."""
+    layers: int = 1
+    """LSTM layers."""
+    dropout: float = 0.3
+    """Share of the embedding's and the output's values dropped while training by maximum likelihood."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        _at_least(self, 1, "embedding", "hidden", "layers")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError("dropout must be in [0, 1).")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What is measured while training, and when the adversarial phase is called off."""
+
+    samples: int = 256
+    """Sequences sampled for entropy and distinct-4."""
+    midi_samples: int = 3
+    """Pieces written as MIDI at each evaluation."""
+    min_entropy_ratio: float = 0.7
+    """Collapse watch: entropy of the samples below this share of the entropy before the adversarial phase."""
+    min_distinct_ratio: float = 0.7
+    """Collapse watch: distinct-4 of the samples below this share of its value before the adversarial phase."""
+    max_discriminator_accuracy: float = 0.97
+    """Collapse watch: held-out accuracy of the discriminator above this."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        _at_least(self, 2, "samples")
+        _at_least(self, 0, "midi_samples")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that defines a run, but for the data itself."""
+
+    seed: int = 1
+    """One seed reproduces the run on one machine."""
+    sequence_length: int = 128
+    """T: tokens a sequence in the adversarial phase, and a window's length in truncated back-propagation."""
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    """How the folder is read."""
+    tokenizer: ChoiceConfig = field(default_factory=lambda: ChoiceConfig("note_event"))
+    """The tokenizer's name and options (seqgan_music/music/tokenizers)."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    """Sizes of the generator."""
+    discriminator: ChoiceConfig = field(default_factory=lambda: ChoiceConfig("cnn"))
+    """The discriminator's name and options (seqgan_music/learning/discriminators)."""
+    phases: tuple[ChoiceConfig, ...] = (ChoiceConfig("mle"), ChoiceConfig("seqgan"))
+    """The methods of the run, in order (seqgan_music/learning/methods)."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """Measurements while training."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        _at_least(self, 0, "seed")
+        _at_least(self, 4, "sequence_length")
+        if not self.phases:
+            raise ConfigError("A run needs at least one [[phase]].")
+
+
+def preset_names() -> list[str]:
+    """Names that `--config` accepts besides a path."""
+    folder = _preset_folder()
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
+    """Read a preset or a file, apply `key=value` overrides, and check every key and value.
+
+    Keys of overrides are dotted: `seed=2`, `generator.hidden=128`, `phase.mle.epochs=3` (every phase of that
+    method), `phase.2.g_steps=4` (by position, from 1). Raises ConfigError.
+    """
+    text, where = _read(name_or_path)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}.") from None
+    for override in overrides:
+        _override(document, override)
+    return from_document(document, where)
+
+
+def from_document(document: Mapping[str, Any], where: str) -> Config:
+    """Check a parsed document and return the configuration. `where` names it in errors. Raises ConfigError."""
+    rest = dict(document)
+    phases = rest.pop("phase", None)
+    if phases is not None:
+        if not isinstance(phases, list) or not all(isinstance(phase, dict) for phase in phases):
+            raise ConfigError(f"{where}: 'phase' must be written as [[phase]] tables.")
+        rest["phases"] = [_choice(phase, "method", f"{where}, phase {i}") for i, phase in enumerate(phases, 1)]
+    for key in ("tokenizer", "discriminator"):
+        if key in rest:
+            rest[key] = _choice(rest[key], "name", f"{where}, [{key}]")
+    return build(Config, rest, where)
+
+
+def to_document(config: Config) -> dict[str, Any]:
+    """Return the configuration as a plain document that `from_document` and `to_toml` accept."""
+    document = dataclasses.asdict(config)
+    document["phase"] = [{"method": p.name, **p.options} for p in config.phases]
+    del document["phases"]
+    for key in ("tokenizer", "discriminator"):
+        choice = getattr(config, key)
+        document[key] = {"name": choice.name, **choice.options}
+    return document
+
+
+def to_toml(document: Mapping[str, Any], prefix: str = "") -> str:
+    """Write a document of plain values, tables and lists of tables as TOML."""
+    lines, tables = [], []
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            body = to_toml(value, f"{name}.")
+            tables.append(f"\n[{name}]\n{body}")
+        elif isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) for item in value):
+            tables.extend(f"\n[[{name}]]\n{to_toml(item, f'{name}.')}" for item in value)
+        elif value is not None:
+            lines.append(f"{key} = {_toml_value(value)}\n")
+    return "".join(lines + tables)
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build a dataclass from a mapping: every key known, every value of the field's type.
+
+    `where` names the place in errors: "configs/quick.toml", "Method 'seqgan'". Raises ConfigError.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"{where} has no option '{key}'.{did_you_mean(key, known)}")
+        checked[key] = _checked(hints[key], value, f"{where}: {key}")
+    try:
+        return cls(**checked)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _checked(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):  # type: ignore[arg-type]
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a table, not {value!r}.")
+        return build(hint, value, where)  # type: ignore[arg-type]
+    origin = typing.get_origin(hint)
+    if origin in (Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        return _checked(next(o for o in options if o is not type(None)), value, where)
+    if origin is tuple:
+        item = typing.get_args(hint)[0]
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{where} must be a list, not {value!r}.")
+        return tuple(_checked(item, part, where) for part in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, float, str, bool):
+        if type(value) is not hint:
+            names = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
+            raise ConfigError(f"{where} must be {names[hint]}, not {value!r}.")
+        if hint is float and value != value:
+            raise ConfigError(f"{where} must be a number, not NaN.")
+    return value
+
+
+def _choice(table: Any, key: str, where: str) -> ChoiceConfig:
+    if not isinstance(table, Mapping) or not isinstance(table.get(key), str):
+        raise ConfigError(f"{where} must be a table with a '{key}'.")
+    return ChoiceConfig(table[key], {k: v for k, v in table.items() if k != key})
+
+
+def _override(document: dict[str, Any], text: str) -> None:
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set takes key=value, not '{text}'.")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    *path, last = key.strip().split(".")
+    targets: list[Any] = [document]
+    for part in path:
+        following: list[Any] = []
+        for target in targets:
+            if isinstance(target, list):
+                chosen = [t for i, t in enumerate(target, 1) if part in (t.get("method"), str(i))]
+                if not chosen:
+                    methods = [str(t.get("method")) for t in target]
+                    raise ConfigError(f"--set {key}: there is no phase '{part}'.{did_you_mean(part, methods)}")
+                following.extend(chosen)
+            elif isinstance(target, dict):
+                following.append(target.setdefault(part, {}))
+        targets = following
+    for target in targets:
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {key}: '{path[-1]}' is not a table; name a phase, as in phase.mle.{last}=...")
+        target[last] = value
+
+
+def _preset_folder() -> Path:
+    inside = Path(str(resources.files("seqgan_music"))) / "configs"
+    # In a checkout the presets stand at the top level; the wheel carries them inside the package.
+    return inside if inside.is_dir() else Path(__file__).resolve().parent.parent / "configs"
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    preset = _preset_folder() / f"{name_or_path}.toml"
+    path = Path(name_or_path)
+    if name_or_path in preset_names():
+        return preset.read_text(encoding="utf-8"), f"preset '{name_or_path}'"
+    if path.suffix != ".toml" and not path.exists():
+        raise ConfigError(
+            f"There is no preset '{name_or_path}'.{did_you_mean(name_or_path, preset_names())}"
+            " A file is given by its path, ending in .toml."
+        )
+    try:
+        return path.read_text(encoding="utf-8"), str(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError(f"Cannot read the configuration {path}: {reason}.") from None
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # json escapes are TOML basic-string escapes
+        import json
+
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    return repr(value)
+
+
+def _at_least(config: object, least: int, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < least:
+            raise ConfigError(f"{name} must be at least {least}, not {getattr(config, name)}.")
+
+
+def _above(config: object, bound: float, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name) > bound:
+            raise ConfigError(f"{name} must be above {bound:g}, not {getattr(config, name)}.")

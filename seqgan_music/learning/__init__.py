@@ -1,0 +1,1 @@
+"""Everything neural: models, rollouts, methods, the trainer. Never imports `seqgan_music.music`."""

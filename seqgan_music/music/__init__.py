@@ -1,0 +1,1 @@
+"""Everything musical: pieces, files, corpora, tokenizers. Never imports torch or `seqgan_music.learning`."""

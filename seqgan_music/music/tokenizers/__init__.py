@@ -1,0 +1,102 @@
+"""Tokenizers: one file each, found by name. A tokenizer maps pieces to rows of ids and back.
+
+Laws, tested for every file of this folder:
+- `decode(encode(piece))` equals `normalise(piece)`: what is lost is lost in `normalise` alone, and counted there.
+- any row of ids decodes to a playable piece; tokens that make no sense are dropped and counted, never raised.
+- `encode` is deterministic; ids are stable for a saved vocabulary (name, options and token names).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_music import choices
+from seqgan_music.config import build
+from seqgan_music.music.notes import Piece
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A piece made from ids, and the tokens that were dropped on the way, counted by reason."""
+
+    piece: Piece
+    dropped: Counter[str]
+
+
+class Grammar(Protocol):
+    """Which ids may follow, step by step: keeps sampling in the language of a tokenizer.
+
+    `decode` of the same tokenizer drops exactly the tokens that its unconstrained grammar does not allow.
+    """
+
+    finished: bool
+
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """(V,) true for each id that may come next. Never all false while not `finished`."""
+        ...
+
+    def advance(self, token: int) -> None:
+        """Take one id. Ids that are not allowed are ignored."""
+        ...
+
+
+class Tokenizer(Protocol):
+    """What a file of this folder defines. `Options` is a frozen dataclass of the options a config may set."""
+
+    name: ClassVar[str]
+    Options: ClassVar[type[Any]]
+    options: Any
+    vocabulary: tuple[str, ...]
+    """Name of each id; its length is V."""
+    start_id: int
+    """Fed to a generator before the first token; V itself, since it is never sampled."""
+    end_id: int | None
+    """Ends every row, or None where rows have one fixed length."""
+    bar_id: int | None
+    """The bar line, at which windows may be cut, or None."""
+
+    def __init__(self, options: Any, ticks_per_beat: int) -> None: ...
+
+    def normalise(self, piece: Piece) -> tuple[Piece, Counter[str]]:
+        """Return the piece as this tokenizer can hold it, and what was changed or lost, counted by reason."""
+        ...
+
+    def encode(self, piece: Piece) -> list[list[int]]:
+        """Return the rows of ids of one piece: one row, or several where rows have a fixed length."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> Decoded:
+        """Return the piece that any sequence of ids stands for."""
+        ...
+
+    def units(self, ids: Sequence[int]) -> int:
+        """Return the number of notes (or steps) in a row, for bits per note."""
+        ...
+
+    def shifts(self, semitones: Sequence[int]) -> npt.NDArray[np.int32]:
+        """(K, V) id maps that transpose by each number of semitones; -1 where a pitch leaves the 88 keys."""
+        ...
+
+    def grammar(
+        self,
+        *,
+        bars: int | None = None,
+        ticks: int | None = None,
+        pitches: Collection[int] | None = None,
+        prefix: Sequence[int] = (),
+    ) -> Grammar:
+        """Return a grammar after `prefix`, that ends after `bars` bars or `ticks` ticks, of `pitches` only."""
+        ...
+
+
+def create(name: str, options: Mapping[str, Any], ticks_per_beat: int) -> Tokenizer:
+    """Build a tokenizer from a config. Raises ConfigError for an unknown name, option or value."""
+    cls = choices.load(__name__, name, "tokenizer")
+    tokenizer: Tokenizer = cls(build(cls.Options, options, f"Tokenizer '{name}'"), ticks_per_beat)
+    return tokenizer

@@ -1,0 +1,117 @@
+"""TokenSet: sequences of token ids. The only thing that crosses between music and learning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.integer]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TokenSet:
+    """N sequences of token ids, of any lengths, stored end to end.
+
+    A corpus and the oracle both give one of these; a trainer cannot tell them apart.
+
+    ids:             (M,) all sequences one after the other, each id in [0, vocabulary_size)
+    offsets:         (N + 1,) sequence i is ids[offsets[i] : offsets[i + 1]]
+    vocabulary_size: V, the number of ids that can be sampled
+    start_id:        the id fed to a generator before the first token. V itself (music: a start that is
+                     never sampled) or a real id (0 in the SeqGAN paper's oracle)
+    end_id:          the id that ends every sequence, or None where all have one fixed length
+    units:           (N,) what "per unit" figures divide by: notes in music, tokens in the oracle
+    unit_name:       its name in the singular, for people ("note", "token")
+    shifts:          (K, V) id maps that leave the distribution unchanged (transpositions); row 0 is the identity
+    shift_allowed:   (N, K) which of them may be applied to which sequence; [:, 0] is all true
+    cut_id:          the id at which a window may be cut out of a sequence (a bar line), or None
+    """
+
+    ids: Ints
+    offsets: Ints
+    vocabulary_size: int
+    start_id: int
+    end_id: int | None
+    units: Ints
+    unit_name: str
+    shifts: Ints
+    shift_allowed: Bools
+    cut_id: int | None = None
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Sequence[int] | Ints],
+        *,
+        vocabulary_size: int,
+        start_id: int,
+        end_id: int | None,
+        units: Sequence[int] | Ints | None = None,
+        unit_name: str = "token",
+        shifts: Ints | None = None,
+        shift_allowed: Bools | None = None,
+        cut_id: int | None = None,
+    ) -> TokenSet:
+        """Build a set from rows of ids. Without `units` every token counts one; without `shifts` none is allowed.
+
+        Raises ValueError where an id lies outside the vocabulary.
+        """
+        arrays = [np.asarray(row, dtype=np.int32) for row in rows]
+        lengths = np.array([len(row) for row in arrays], dtype=np.int64)
+        ids = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32)
+        if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= vocabulary_size):
+            raise ValueError(f"token ids must lie in [0, {vocabulary_size}), found {ids.min()} to {ids.max()}")
+        identity = np.arange(vocabulary_size, dtype=np.int32)[None]
+        return cls(
+            ids=ids,
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            vocabulary_size=vocabulary_size,
+            start_id=start_id,
+            end_id=end_id,
+            units=lengths if units is None else np.asarray(units, dtype=np.int64),
+            unit_name=unit_name,
+            shifts=identity if shifts is None else shifts,
+            shift_allowed=np.ones((len(arrays), 1), dtype=np.bool_) if shift_allowed is None else shift_allowed,
+            cut_id=cut_id,
+        )
+
+    def __len__(self) -> int:
+        """Number of sequences, N."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Ints:
+        """(N,) tokens in each sequence."""
+        return np.diff(self.offsets)
+
+    def row(self, index: int) -> Ints:
+        """Ids of one sequence, as a view."""
+        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def select(self, indices: Sequence[int] | Ints) -> TokenSet:
+        """Return the set of the given sequences, in the given order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        rows = [self.row(int(index)) for index in chosen]
+        return replace(
+            self,
+            ids=np.concatenate(rows) if rows else self.ids[:0],
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64),
+            units=self.units[chosen],
+            shift_allowed=self.shift_allowed[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Splits:
+    """One data source, split so that no piece (nor a duplicate or transposition of it) is on two sides.
+
+    `train` teaches, `validation` chooses (epochs, stopping, best checkpoint), `test` is read once, by reports.
+    """
+
+    train: TokenSet
+    validation: TokenSet
+    test: TokenSet
