@@ -28,7 +28,6 @@ class TokenSet:
     unit_name:       its name in the singular, for people ("note", "token")
     shifts:          (K, V) id maps that leave the distribution unchanged (transpositions); row 0 is the identity
     shift_allowed:   (N, K) which of them may be applied to which sequence; [:, 0] is all true
-    cut_id:          the id at which a window may be cut out of a sequence (a bar line), or None
     """
 
     ids: Ints
@@ -40,7 +39,6 @@ class TokenSet:
     unit_name: str
     shifts: Ints
     shift_allowed: Bools
-    cut_id: int | None = None
 
     @classmethod
     def from_rows(
@@ -54,7 +52,6 @@ class TokenSet:
         unit_name: str = "token",
         shifts: Ints | None = None,
         shift_allowed: Bools | None = None,
-        cut_id: int | None = None,
     ) -> TokenSet:
         """Build a set from rows of ids. Without `units` every token counts one; without `shifts` none is allowed.
 
@@ -64,7 +61,9 @@ class TokenSet:
         lengths = np.array([len(row) for row in arrays], dtype=np.int64)
         ids = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32)
         if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= vocabulary_size):
-            raise ValueError(f"token ids must lie in [0, {vocabulary_size}), found {ids.min()} to {ids.max()}")
+            raise ValueError(
+                f"token ids must lie in [0, {vocabulary_size}), found {ids.min()} to {ids.max()}"
+            )
         identity = np.arange(vocabulary_size, dtype=np.int32)[None]
         return cls(
             ids=ids,
@@ -75,8 +74,9 @@ class TokenSet:
             units=lengths if units is None else np.asarray(units, dtype=np.int64),
             unit_name=unit_name,
             shifts=identity if shifts is None else shifts,
-            shift_allowed=np.ones((len(arrays), 1), dtype=np.bool_) if shift_allowed is None else shift_allowed,
-            cut_id=cut_id,
+            shift_allowed=np.ones((len(arrays), 1), dtype=np.bool_)
+            if shift_allowed is None
+            else shift_allowed,
         )
 
     def __len__(self) -> int:

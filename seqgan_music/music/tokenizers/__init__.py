@@ -58,8 +58,6 @@ class Tokenizer(Protocol):
     """Fed to a generator before the first token; V itself, since it is never sampled."""
     end_id: int | None
     """Ends every row, or None where rows have one fixed length."""
-    bar_id: int | None
-    """The bar line, at which windows may be cut, or None."""
 
     def __init__(self, options: Any, ticks_per_beat: int) -> None: ...
 
