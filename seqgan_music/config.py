@@ -197,9 +197,7 @@ def from_document(document: Mapping[str, Any], where: str) -> Config:
     if phases is not None:
         if not isinstance(phases, list) or not all(isinstance(phase, dict) for phase in phases):
             raise ConfigError(f"{where}: 'phase' must be written as [[phase]] tables.")
-        rest["phases"] = [
-            _choice(phase, "method", f"{where}, phase {i}") for i, phase in enumerate(phases, 1)
-        ]
+        rest["phases"] = [_choice(phase, "method", f"{where}, phase {i}") for i, phase in enumerate(phases, 1)]
     for key in ("tokenizer", "discriminator"):
         if key in rest:
             rest[key] = _choice(rest[key], "name", f"{where}, [{key}]")
@@ -302,18 +300,14 @@ def _override(document: dict[str, Any], text: str) -> None:
                 chosen = [t for i, t in enumerate(target, 1) if part in (t.get("method"), str(i))]
                 if not chosen:
                     methods = [str(t.get("method")) for t in target]
-                    raise ConfigError(
-                        f"--set {key}: there is no phase '{part}'.{did_you_mean(part, methods)}"
-                    )
+                    raise ConfigError(f"--set {key}: there is no phase '{part}'.{did_you_mean(part, methods)}")
                 following.extend(chosen)
             elif isinstance(target, dict):
                 following.append(target.setdefault(part, {}))
         targets = following
     for target in targets:
         if not isinstance(target, dict):
-            raise ConfigError(
-                f"--set {key}: '{path[-1]}' is not a table; name a phase, as in phase.mle.{last}=..."
-            )
+            raise ConfigError(f"--set {key}: '{path[-1]}' is not a table; name a phase, as in phase.mle.{last}=...")
         target[last] = value
 
 

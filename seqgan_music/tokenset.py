@@ -61,9 +61,7 @@ class TokenSet:
         lengths = np.array([len(row) for row in arrays], dtype=np.int64)
         ids = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32)
         if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= vocabulary_size):
-            raise ValueError(
-                f"token ids must lie in [0, {vocabulary_size}), found {ids.min()} to {ids.max()}"
-            )
+            raise ValueError(f"token ids must lie in [0, {vocabulary_size}), found {ids.min()} to {ids.max()}")
         identity = np.arange(vocabulary_size, dtype=np.int32)[None]
         return cls(
             ids=ids,
@@ -74,9 +72,7 @@ class TokenSet:
             units=lengths if units is None else np.asarray(units, dtype=np.int64),
             unit_name=unit_name,
             shifts=identity if shifts is None else shifts,
-            shift_allowed=np.ones((len(arrays), 1), dtype=np.bool_)
-            if shift_allowed is None
-            else shift_allowed,
+            shift_allowed=np.ones((len(arrays), 1), dtype=np.bool_) if shift_allowed is None else shift_allowed,
         )
 
     def __len__(self) -> int:

@@ -37,7 +37,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="seqgan-music")
 def commands() -> None:
-    """Learn a style from a folder of MIDI files and write new music in it, with a sequence GAN.
+    r"""Learn a style from a folder of MIDI files and write new music in it, with a sequence GAN.
 
     \b
     seqgan-music train midi_data/          learn
