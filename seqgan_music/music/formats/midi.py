@@ -1,0 +1,92 @@
+"""Piece -> standard MIDI file (type 1), tick for tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from seqgan_music.files import replacing
+from seqgan_music.music.notes import Note, Piece
+
+RESOLUTION = 480
+"""File ticks a quarter note, for every grid that divides it; other grids get their nearest multiple below."""
+
+_MAX_FILE_TICKS = 9_999_000
+"""pretty_midi neither writes nor reads beyond tick 1e7; longer pieces are written at a coarser resolution."""
+
+
+def write_midi(
+    piece: Piece, path: Path, *, title: str | None = None, comment: str | None = None, key: str | None = None
+) -> None:
+    """Write a piece as MIDI: one track with its tempos, meters, `key` and `comment`, one with its notes.
+
+    Every onset and end is a whole number of file ticks, `RESOLUTION / piece.ticks_per_beat` for each of the
+    piece's. A tempo is rounded to a whole microsecond a quarter note, as the format holds it. `key` is a name
+    such as "C major" or "F# minor"; `title` names the track of the notes. Texts are stored as UTF-8.
+
+    Of notes with one pitch and onset the longest and loudest is written once; a note that still sounds when
+    its pitch is struck again ends there. The same arguments give the same bytes.
+
+    Raises OutputError where the file cannot be written, ValueError for a piece that MIDI cannot hold (a pitch
+    outside 0..127, a velocity outside 1..127, a denominator that is no power of two).
+    """
+    import pretty_midi
+
+    notes = list(_separate(piece.notes))
+    if any(not (0 <= note.pitch <= 127 and 1 <= note.velocity <= 127) for note in notes):
+        raise ValueError(f"{piece.name or 'piece'}: a pitch outside 0..127 or a velocity outside 1..127")
+    last = max([piece.end, *(meter.onset for meter in piece.meters), *(tempo.onset for tempo in piece.tempos)])
+    scale = max(1, min(RESOLUTION // piece.ticks_per_beat, _MAX_FILE_TICKS // max(1, last)))
+    midi = pretty_midi.PrettyMIDI(resolution=piece.ticks_per_beat * scale)
+    # pretty_midi offers no public way to write more than one tempo, and truncates microseconds where it should
+    # round: half a microsecond more makes its truncation exact.
+    midi._tick_scales = [
+        (tempo.onset * scale, (_microseconds(tempo.qpm) + 0.5) / 1e6 / midi.resolution) for tempo in piece.tempos
+    ]
+    midi._update_tick_to_time(last * scale)
+
+    def time(tick: int) -> float:
+        # A value of pretty_midi's own table: its way back to ticks finds the very same entry.
+        return float(midi.tick_to_time(tick * scale))
+
+    midi.time_signature_changes = [
+        pretty_midi.TimeSignature(meter.numerator, meter.denominator, time(meter.onset)) for meter in piece.meters
+    ]
+    if key is not None:
+        midi.key_signature_changes = [pretty_midi.KeySignature(pretty_midi.key_name_to_key_number(key), 0.0)]
+    if comment is not None:
+        midi.text_events = [pretty_midi.Text(_utf8(comment), 0.0)]
+    instrument = pretty_midi.Instrument(piece.program, name=_utf8(title or ""))
+    instrument.notes = [pretty_midi.Note(n.velocity, n.pitch, time(n.onset), time(n.end)) for n in notes]
+    midi.instruments.append(instrument)
+    with replacing(path) as temporary:
+        midi.write(str(temporary))
+
+
+def _separate(notes: Iterable[Note]) -> Iterator[Note]:
+    """Yield the notes such that no two of one pitch overlap, and none is shorter than a tick."""
+    for _, same_pitch in groupby(sorted(notes, key=lambda note: (note.pitch, note.onset)), key=lambda n: n.pitch):
+        held: Note | None = None
+        for note in same_pitch:
+            note = replace(note, duration=max(1, note.duration))
+            if held is not None and held.onset == note.onset:
+                note = replace(
+                    note, duration=max(held.duration, note.duration), velocity=max(held.velocity, note.velocity)
+                )
+            elif held is not None:
+                yield replace(held, duration=min(held.duration, note.onset - held.onset))
+            held = note
+        if held is not None:
+            yield held
+
+
+def _microseconds(qpm: float) -> int:
+    """Return a tempo as the format holds it: whole microseconds a quarter note, in 24 bits."""
+    return min(max(1, round(6e7 / qpm)), 0xFFFFFF)
+
+
+def _utf8(text: str) -> str:
+    # pretty_midi encodes texts as Latin-1: handing it the bytes of UTF-8 one by one stores UTF-8.
+    return text.encode("utf-8", errors="replace").decode("latin-1")
