@@ -110,10 +110,14 @@ class GeneratorConfig:
     """LSTM layers."""
     dropout: float = 0.3
     """Share of the embedding's and the output's values dropped while training by maximum likelihood."""
+    init_std: float = 0.0
+    """Standard deviation of all initial weights and biases (0.1 in the paper's code); 0 means torch's defaults."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
         _at_least(self, 1, "embedding", "hidden", "layers")
+        if self.init_std < 0:
+            raise ConfigError("init_std must be at least 0.")
         if not 0 <= self.dropout < 1:
             raise ConfigError("dropout must be in [0, 1).")
 

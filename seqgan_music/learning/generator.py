@@ -1,0 +1,183 @@
+"""The LSTM generator G (SeqGAN section 3.3), and a frozen copy of it laid out for fast sampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqgan_music.config import GeneratorConfig
+
+State = tuple[Tensor, Tensor]
+"""h and c of the LSTM, each (layers, B, H)."""
+
+SAFE_LOGIT = 60.0
+"""exp() of logits up to this size, summed over any vocabulary, stays finite in float32."""
+
+
+def dropout(values: Tensor, share: float, rng: torch.Generator | None) -> Tensor:
+    """Zero a share of the values and scale up the rest; the identity without a generator."""
+    if rng is None or share == 0.0:
+        return values
+    keep = torch.empty_like(values).bernoulli_(1.0 - share, generator=rng)
+    return values * keep.mul_(1.0 / (1.0 - share))
+
+
+class Generator(nn.Module):
+    """G: p(y_t | y_1..t-1) by an LSTM over embeddings.
+
+    The start id may be V itself (music): it has an embedding but no output, so it is never sampled.
+    """
+
+    def __init__(self, vocabulary_size: int, start_id: int, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.vocabulary_size = vocabulary_size
+        self.start_id = start_id
+        self.config = config
+        self.embedding = nn.Embedding(max(vocabulary_size, start_id + 1), config.embedding)
+        self.lstm = nn.LSTM(config.embedding, config.hidden, config.layers, batch_first=True)
+        self.output = nn.Linear(config.hidden, vocabulary_size)
+
+    def initialise(self, rng: torch.Generator) -> None:
+        """Draw all weights: N(0, init_std) where the config sets it (0.1 in the paper's code), else torch's way."""
+        std = self.config.init_std
+        bound = self.config.hidden**-0.5
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if std > 0:
+                    parameter.normal_(0.0, std, generator=rng)
+                elif name.startswith("embedding"):
+                    parameter.normal_(0.0, 1.0, generator=rng)
+                else:
+                    parameter.uniform_(-bound, bound, generator=rng)
+
+    def forward(
+        self, inputs: Tensor, state: State | None = None, dropout_rng: torch.Generator | None = None
+    ) -> tuple[Tensor, State]:
+        """Return logits (B, T, V) of the token after each input (B, T), and the state after the last."""
+        share = self.config.dropout
+        hidden = dropout(self.embedding(inputs), share, dropout_rng)  # (B, T, E)
+        hidden, state = self.lstm(hidden, state)  # (B, T, H)
+        return self.output(dropout(hidden, share, dropout_rng)), state  # (B, T, V)
+
+    def inputs_for(self, ids: Tensor) -> Tensor:
+        """Return what G is fed to predict `ids` (B, T): the start id, then all but the last."""
+        start = torch.full_like(ids[:, :1], self.start_id)
+        return torch.cat([start, ids[:, :-1]], dim=1)  # (B, T)
+
+    def log_probs(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+        """Return log G(y_t | y_1..t-1) for each token of `ids` (B, T), as (B, T), in nats."""
+        logits, _ = self(self.inputs_for(ids), dropout_rng=dropout_rng)
+        nll = F.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="none")
+        return -nll.view_as(ids)  # (B, T)
+
+
+@dataclass
+class StepState:
+    """State of N sequences inside a `Stepper`: h and c of each layer, each (N, H)."""
+
+    h: list[Tensor]
+    c: list[Tensor]
+
+    def rows(self, index: Tensor) -> StepState:
+        """Return a copy of the given rows."""
+        return StepState([h[index] for h in self.h], [c[index] for c in self.c])
+
+    def write(self, start: int, other: StepState) -> None:
+        """Overwrite the rows from `start` on by those of `other`."""
+        for mine, theirs in zip([*self.h, *self.c], [*other.h, *other.c], strict=True):
+            mine[start : start + len(theirs)] = theirs
+
+
+class Stepper:
+    """A frozen copy of a generator's weights, laid out for sampling one step of many sequences at a time.
+
+    - The input half of the first layer's gates is a table over the vocabulary: a look-up, no product.
+    - Gates are ordered i, f, o, g so that one sigmoid serves three of them.
+    - The vocabulary is padded to whole blocks whose padding has probability 0 (see `sampling.draw`).
+    - `dtype` is that of the matrix products; states and probabilities are float32.
+    """
+
+    BLOCK = 64
+
+    @torch.no_grad()
+    def __init__(self, generator: Generator, dtype: torch.dtype | None = None) -> None:
+        self.vocabulary_size = generator.vocabulary_size
+        self.start_id = generator.start_id
+        self.layers = generator.config.layers
+        self.hidden = generator.config.hidden
+        self.device = generator.output.weight.device
+        self.dtype = dtype or matmul_dtype(self.device)
+        self._exact = self.dtype == torch.float32
+        lstm = {name: parameter.detach() for name, parameter in generator.lstm.named_parameters()}
+        self._recurrent: list[Tensor] = []  # (H, 4H) each layer
+        self._inputs: list[Tensor] = []  # (H, 4H) each layer above the first
+        self._biases: list[Tensor] = []
+        for layer in range(self.layers):
+            bias = _reorder(lstm[f"bias_ih_l{layer}"] + lstm[f"bias_hh_l{layer}"])
+            weight = _reorder(lstm[f"weight_ih_l{layer}"])
+            if layer == 0:
+                self._table = F.linear(generator.embedding.weight, weight, bias)  # (V + 1, 4H)
+            else:
+                self._inputs.append(weight.t().contiguous().to(self.dtype))
+                self._biases.append(bias)
+            self._recurrent.append(_reorder(lstm[f"weight_hh_l{layer}"]).t().contiguous().to(self.dtype))
+        padding = -self.vocabulary_size % self.BLOCK
+        weight, bias = generator.output.weight.detach(), generator.output.bias.detach()
+        self._output = F.pad(weight, (0, 0, 0, padding)).to(self.dtype)  # (V + padding, H)
+        self._output_bias = F.pad(bias, (0, padding), value=float("-inf"))
+        # In float32 the bias is one more column of the product, which is cheaper than a pass over the logits.
+        self._with_bias = torch.cat([self._output, self._output_bias[:, None]], 1) if self._exact else None
+        largest = weight.abs().sum(1) + bias.abs()
+        self.safe = bool(largest.max() < SAFE_LOGIT)
+        """Whether no logit can be too large for exp() without subtracting the maximum: |h| < 1 bounds them."""
+
+    def start(self, count: int) -> StepState:
+        """Return the zero state of `count` sequences."""
+        zeros = [torch.zeros(count, self.hidden, device=self.device) for _ in range(2 * self.layers)]
+        return StepState(zeros[: self.layers], zeros[self.layers :])
+
+    @torch.no_grad()
+    def advance(self, tokens: Tensor, state: StepState) -> None:
+        """Feed one token (N,) to each sequence; `state` is changed in place."""
+        below: Tensor | None = None
+        for layer in range(self.layers):
+            h, c = state.h[layer], state.c[layer]
+            gates = self._table[tokens] if below is None else F.linear(below, self._inputs[layer - 1].t()).float()
+            if below is not None:
+                gates += self._biases[layer - 1]
+            if self._exact:
+                gates.addmm_(h, self._recurrent[layer])  # (N, 4H)
+            else:
+                gates += (h.to(self.dtype) @ self._recurrent[layer]).float()
+            size = self.hidden
+            ifo = gates[:, : 3 * size].sigmoid_()
+            candidate = gates[:, 3 * size :].tanh_()
+            c.mul_(ifo[:, size : 2 * size]).addcmul_(ifo[:, :size], candidate)
+            torch.tanh(c, out=h)
+            h.mul_(ifo[:, 2 * size :])
+            below = h.to(self.dtype)
+
+    @torch.no_grad()
+    def logits(self, state: StepState, rows: slice = slice(None)) -> Tensor:
+        """Return float32 logits (N, V + padding) of the next token; the padding's are -inf."""
+        h = state.h[-1][rows]
+        if self._with_bias is not None:
+            return torch.cat([h, h.new_ones(len(h), 1)], 1) @ self._with_bias.t()
+        return F.linear(h.to(self.dtype), self._output).float() + self._output_bias
+
+
+def matmul_dtype(device: torch.device) -> torch.dtype:
+    """Return bfloat16 where the machine multiplies it faster (AMX on CPUs, any recent GPU), else float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return torch.bfloat16 if amx is not None and amx() else torch.float32
+
+
+def _reorder(weight: Tensor) -> Tensor:
+    """Put the gates of a torch LSTM (i, f, g, o along axis 0) in the order i, f, o, g."""
+    i, f, g, o = weight.chunk(4)
+    return torch.cat([i, f, o, g])
