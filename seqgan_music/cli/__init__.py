@@ -2,11 +2,14 @@
 
 A command's module defines `command`, a click command; `train_run.py` would be typed `train-run`.
 Heavy imports (torch, music21, pretty_midi) stand inside the command's function, so that `--help` is instant.
-A `SeqganMusicError` becomes one line on stderr and exit code 2; anything else is a bug and keeps its traceback.
+A `SeqganMusicError` or a wrong option becomes one line on stderr and exit code 2; anything else is a bug and
+keeps its traceback.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from importlib import import_module
 
@@ -25,36 +28,63 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the file of one command."""
-        module = cmd_name.replace("-", "_")
-        if module not in choices.names(__name__):
+        if cmd_name not in self.list_commands(ctx):
             raise click.UsageError(
-                f"There is no command '{cmd_name}'.{did_you_mean(cmd_name, self.list_commands(ctx))}"
+                f"There is no command '{cmd_name}'.{did_you_mean(cmd_name, self.list_commands(ctx))}", ctx
             )
-        command: click.Command = import_module(f"{__name__}.{module}").command
+        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
         return command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="seqgan-music")
-def commands() -> None:
-    r"""Learn a style from a folder of MIDI files and write new music in it, with a sequence GAN.
+# \b, alone on its line, tells click to leave the lines after it as they are.
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Learn a style from a folder of MIDI files and write new music in it, with a sequence GAN.
 
     \b
-    seqgan-music train midi_data/          learn
-    seqgan-music sample --out song.mid     write
-    """
+    Example:
+      seqgan-music train midi_data/          learn
+      seqgan-music sample --out song.mid     write
+    """,
+)
+@click.version_option(__version__, prog_name="seqgan-music")
+@click.pass_context
+def commands(context: click.Context) -> None:
+    """Show the help where no command is given."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main() -> None:
     """Run the command line; the entry point of `seqgan-music`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names need not be text that the terminal can show; stderr escapes such characters already.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        commands(standalone_mode=False)
+        status = commands(prog_name="seqgan-music", standalone_mode=False)
+        if sys.stdout:
+            sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
     except SeqganMusicError as error:
-        click.echo(f"seqgan-music: {error}", err=True)
-        sys.exit(2)
+        _fail(str(error))
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "seqgan-music"
+        _fail(f"{' '.join(error.format_message().split())} See '{path} --help'.")
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):
         click.echo("seqgan-music: interrupted", err=True)
         sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`head`, a closed pager) has what it wanted; nothing may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _fail(message: str) -> None:
+    # A message may quote a file's name, which may hold line ends, terminal codes or bytes that are no text.
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+    click.echo(f"seqgan-music: {line}", err=True)
+    sys.exit(2)

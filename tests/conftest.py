@@ -1,0 +1,33 @@
+"""What several test files share: where the checkout is, and the command line run as a user runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run `seqgan-music ARGUMENTS` in an empty folder, in its own process, without input."""
+
+    def command(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        settings: dict[str, object] = {"cwd": tmp_path, "stdin": subprocess.DEVNULL, "text": True}
+        if "stdout" not in options:
+            settings["capture_output"] = True
+        line = [sys.executable, "-m", "seqgan_music", *map(str, arguments)]
+        return subprocess.run(line, **{**settings, **options})  # type: ignore[call-overload,no-any-return]
+
+    return command
