@@ -1,4 +1,4 @@
-"""The command line as a whole: every command, found by its file, has help; a mistake is one line and exit code 2."""
+"""The command line as a whole: each command, found by its file, has help; a mistake is one line and exit code 2."""
 
 from __future__ import annotations
 
