@@ -33,7 +33,7 @@ Tensors = dict[str, Tensor]
 
 
 def save(run: Path, name: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """Write checkpoint `name` ("last", "best") of a run. Raises OutputError; ValueError for values that are not finite."""
+    """Write checkpoint `name` ("last", "best") of a run. Raises OutputError, and ValueError for NaN or infinity."""
     folder = run / FOLDER
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

@@ -1,0 +1,75 @@
+"""A TokenSet on a device: openings of a fixed length, and batches of whole sequences of like lengths."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqgan_music.tokenset import TokenSet
+
+IGNORED = -100
+"""Marks positions past a sequence's end in targets; `cross_entropy` skips it."""
+
+
+class Sequences:
+    """The sequences of a TokenSet, gathered and shifted (transposed) in batches on a device."""
+
+    def __init__(self, tokens: TokenSet, device: torch.device) -> None:
+        self.tokens = tokens
+        self.device = device
+        self.end_id = tokens.end_id
+        self.lengths = torch.from_numpy(np.asarray(tokens.lengths, dtype=np.int64))
+        self._ids = torch.from_numpy(np.asarray(tokens.ids, dtype=np.int64)).to(device)
+        self._offsets = torch.from_numpy(np.asarray(tokens.offsets, dtype=np.int64))
+        self._shifts = torch.from_numpy(np.asarray(tokens.shifts, dtype=np.int64)).to(device)
+        self._allowed = torch.from_numpy(np.asarray(tokens.shift_allowed, dtype=np.float32))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def rows(self, index: Tensor, length: int, padding: int, shift: Tensor | None = None) -> Tensor:
+        """Return the first `length` ids of the sequences `index` (B,), padded: (B, length).
+
+        `shift` (B,) names the row of the set's `shifts` to apply to each.
+        """
+        position = torch.arange(length)
+        inside = position < self.lengths[index][:, None]  # (B, length)
+        where = (self._offsets[index][:, None] + position).where(inside, torch.tensor(0))
+        ids = self._ids[where.to(self.device)]
+        if shift is not None:
+            ids = self._shifts[shift.to(self.device)[:, None], ids]
+        return ids.masked_fill(~inside.to(self.device), padding)
+
+    def random_shifts(self, index: Tensor, rng: torch.Generator) -> Tensor:
+        """Return for each sequence one of its allowed shifts, uniformly: (B,)."""
+        if self._allowed.shape[1] == 1:
+            return torch.zeros(len(index), dtype=torch.long)
+        return torch.multinomial(self._allowed[index], 1, generator=rng)[:, 0]
+
+    def openings(self, count: int, length: int, rng: torch.Generator) -> Tensor:
+        """Return the first `length` ids of `count` random sequences, each shifted at random: (count, length).
+
+        Sequences are taken in random order, each as often as any other; ends are padded with the end id.
+        """
+        turns = -(-count // len(self))
+        index = torch.cat([torch.randperm(len(self), generator=rng) for _ in range(turns)])[:count]
+        return self.rows(index, length, self.end_id or 0, self.random_shifts(index, rng))
+
+    def first(self, count: int, length: int) -> Tensor:
+        """Return the first `length` ids of the first `count` sequences, unshifted: (<= count, length)."""
+        return self.rows(torch.arange(min(count, len(self))), length, self.end_id or 0)
+
+    def groups(self, batch: int, rng: torch.Generator | None = None) -> list[Tensor]:
+        """Return indices of sequences in groups of at most `batch` of like lengths, so that little is padding.
+
+        With a generator the order is random; lengths are only sorted within pools of 16 groups.
+        """
+        order = torch.arange(len(self)) if rng is None else torch.randperm(len(self), generator=rng)
+        groups: list[Tensor] = []
+        for pool in order.split(16 * batch):
+            by_length = pool[self.lengths[pool].argsort(stable=True)]
+            groups.extend(by_length.split(batch))
+        if rng is None:
+            return groups
+        return [groups[i] for i in torch.randperm(len(groups), generator=rng).tolist()]

@@ -1,0 +1,78 @@
+"""Discriminators: one file each, found by name. A discriminator tells real sequences from generated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from seqgan_music import choices
+from seqgan_music.config import build
+
+
+class Scorer(Protocol):
+    """A frozen copy of a discriminator, laid out for scoring many sequences; no dropout, no gradients."""
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Return the logit of "real" (N,) for each sequence (N, T)."""
+        ...
+
+    def completions(self, ids: Tensor, completed: Tensor, prefix: int) -> Tensor:
+        """Return logits (B, R) of R completions (B, R, T) that share the first `prefix` ids of `ids` (B, T)."""
+        ...
+
+
+class Discriminator(nn.Module):
+    """What a file of this folder defines: logits of "real", a loss penalty, and a scorer."""
+
+    Options: ClassVar[type[Any]]
+
+    def __init__(self, vocabulary_size: int, length: int, options: Any) -> None:
+        super().__init__()
+        self.vocabulary_size = vocabulary_size
+        self.length = length
+        self.options = options
+
+    def initialise(self, rng: torch.Generator) -> None:
+        """Draw all weights."""
+        raise NotImplementedError
+
+    def forward(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+        """Return the logit of "real" (B,) for sequences (B, T); dropout only where a generator is given."""
+        raise NotImplementedError
+
+    def penalty(self) -> Tensor:
+        """Return the regulariser that is added to the mean cross-entropy."""
+        raise NotImplementedError
+
+    def scorer(self) -> Scorer:
+        """Return a frozen copy for scoring."""
+        return PlainScorer(self)
+
+
+class PlainScorer:
+    """Scores by the discriminator itself: the slow, obvious reference, and good enough for small ones."""
+
+    ROWS = 1024
+
+    def __init__(self, discriminator: Discriminator) -> None:
+        self._discriminator = discriminator
+
+    @torch.no_grad()
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Return the logit of "real" (N,) for each sequence (N, T)."""
+        return torch.cat([self._discriminator(rows) for rows in ids.split(self.ROWS)])
+
+    def completions(self, ids: Tensor, completed: Tensor, prefix: int) -> Tensor:
+        """Return logits (B, R) of completions (B, R, T)."""
+        return self(completed.flatten(0, 1)).view(completed.shape[:2])
+
+
+def create(name: str, options: Mapping[str, Any], vocabulary_size: int, length: int) -> Discriminator:
+    """Build a discriminator for sequences of `length` ids. Raises ConfigError."""
+    cls = choices.load(__name__, name, "discriminator")
+    checked = build(cls.Options, options, f"Discriminator '{name}'")
+    discriminator: Discriminator = cls(vocabulary_size, length, checked)
+    return discriminator
