@@ -1,0 +1,141 @@
+"""Keep what was costly to find out, between runs: bytes by key in one SQLite file of the user's cache folder.
+
+A cache never gets in the way: a damaged one is thrown away, one that cannot be read or written is done without.
+Keys hold the hash of the code that made the value, so that no one has to remember to raise a version number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+USER_CACHE: Final = Path("user cache")
+"""Stands for the folder that `user_folder` finds when it is used."""
+
+_FILE = "music-1.sqlite"
+_KEEP_DAYS = 90
+_SCHEMA = "CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, day INTEGER NOT NULL, value BLOB NOT NULL)"
+
+
+def user_folder() -> Path | None:
+    """Return $SEQGAN_MUSIC_CACHE (empty: None, no cache), else seqgan-music in $XDG_CACHE_HOME or ~/.cache."""
+    chosen = os.environ.get("SEQGAN_MUSIC_CACHE")
+    if chosen is not None:
+        return Path(chosen) if chosen else None
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # no home folder
+        return None
+    return Path(base) / "seqgan-music"
+
+
+def key(kind: str, *parts: Any) -> str:
+    """Return the key of a value: what it is, whatever JSON can say of its origin, and the code that makes it."""
+    text = json.dumps([kind, _code(), *parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def today() -> int:
+    """Return the number of days since 1970."""
+    return int(time.time() // 86400)
+
+
+@cache
+def _code() -> str:
+    folder = Path(__file__).parent
+    sources = sorted(path for path in folder.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+class Cache:
+    """Values by key. `folder` None keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        folder = user_folder() if folder is USER_CACHE else folder
+        self.path = folder / _FILE if folder else None
+
+    def get(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the values that are there."""
+        found: dict[str, bytes] = {}
+        day_now = today()
+        with self._transaction(write=False) as database:
+            if database is None:
+                return found
+            stale = False
+            for start in range(0, len(keys), 500):
+                some = keys[start : start + 500]
+                marks = ",".join("?" * len(some))
+                for name, day, value in database.execute(
+                    f"SELECT key, day, value FROM entry WHERE key IN ({marks})", some
+                ):
+                    with contextlib.suppress(zlib.error):  # damage that SQLite did not notice
+                        found[name] = zlib.decompress(value)
+                    stale = stale or day < day_now - _KEEP_DAYS // 4
+        if stale:
+            self._touch(list(found), day_now)
+        return found
+
+    def put(self, values: Mapping[str, bytes]) -> None:
+        """Keep values, all or none; forget those that were not used for three months."""
+        if not values:
+            return
+        day_now = today()
+        with self._transaction(write=True) as database:
+            if database is not None:
+                database.executemany(
+                    "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)",
+                    [(name, day_now, zlib.compress(value, 1)) for name, value in values.items()],
+                )
+                database.execute("DELETE FROM entry WHERE day < ?", (day_now - _KEEP_DAYS,))
+
+    def _touch(self, keys: list[str], day: int) -> None:
+        with self._transaction(write=True) as database:
+            if database is not None:
+                database.executemany("UPDATE entry SET day = ? WHERE key = ?", [(day, name) for name in keys])
+
+    @contextlib.contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[sqlite3.Connection | None]:
+        """Give a connection, or None where there is none to have; swallow every failure of the database."""
+        connection = self._connect(write=write)
+        try:
+            yield connection
+            if connection is not None:
+                connection.commit()
+        except sqlite3.OperationalError:  # locked, read-only, no space: do without
+            pass
+        except sqlite3.DatabaseError:
+            self._throw_away()
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _connect(self, *, write: bool) -> sqlite3.Connection | None:
+        if self.path is None or not (write or self.path.is_file()):
+            return None
+        connection = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=5)
+            connection.execute(_SCHEMA)
+            return connection
+        except (OSError, sqlite3.Error) as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                self._throw_away()
+            return None
+
+    def _throw_away(self) -> None:
+        if self.path is not None:
+            for path in (self.path, self.path.with_name(f"{_FILE}-journal")):
+                with contextlib.suppress(OSError):
+                    path.unlink()

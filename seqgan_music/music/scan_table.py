@@ -1,0 +1,155 @@
+"""Lay out a scan for people: what is kept, what is not and why, and what kind of music it is. 80 columns, ASCII."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_WIDTH = 80
+_LABEL = 14
+_EXAMPLES = 3
+_COUNTED = {
+    "drum_notes": "drum notes left out",
+    "moved_by_octaves": "notes moved by octaves onto the 88 keys",
+    "out_of_range_dropped": "notes outside the 88 keys left out",
+    "empty_tracks": "empty tracks",
+    "zero_length_notes": "zero-length notes given one tick",
+    "overlaps_trimmed": "notes cut where the same pitch begins again",
+    "unended_notes": "notes without an end, ended",
+    "clipped_values": "values out of bounds, clipped",
+    "undecodable_events": "events that cannot be decoded, ignored",
+    "other_tracks_dropped": "other tracks left out",
+}
+
+
+def table(scan: Mapping[str, Any]) -> str:
+    """Return the text for what `Scan.to_json` gives (or a `scan.json` holds)."""
+    return "\n".join(_lines(scan))
+
+
+def _lines(scan: Mapping[str, Any]) -> Iterator[str]:
+    totals = scan["totals"]
+    yield from _row("Folder", scan["folder"])
+    if scan["written"]:
+        yield from _row("", scan["written"])
+    skipped = totals["files"] - totals["kept_files"]
+    yield from _row("Files", f"{totals['kept_files']:,} kept, {skipped:,} skipped")
+    ignored = [f"{count} {suffix}" for suffix, count in list(scan["other_files"].items())[:5]]
+    if ignored:
+        yield from _row("", f"{totals['other_files']:,} of other kinds ignored ({', '.join(ignored)})")
+    if totals["resource_forks"]:
+        yield from _row("", f"{totals['resource_forks']:,} leftovers of macOS ignored (._*, __MACOSX)")
+    if scan["unreadable_folders"]:
+        yield from _row("", f"folders that cannot be listed: {_some(scan['unreadable_folders'])}")
+    yield from _row("Pieces", _pieces(totals))
+    yield from _skipped(scan)
+    yield from _changed(scan)
+    yield from _tracks(scan)
+    if totals["pieces"]:
+        yield from _music(scan)
+    yield from _related(scan["related"])
+
+
+def _pieces(totals: Mapping[str, Any]) -> str:
+    pieces, tunes = totals["pieces"], totals["different_tunes"]
+    return f"{pieces:,}" if pieces == tunes else f"{pieces:,}, of {tunes:,} different tunes"
+
+
+def _skipped(scan: Mapping[str, Any]) -> Iterator[str]:
+    examples: dict[str, list[str]] = {}
+    for file in scan["files"]:
+        entries = file["pieces"] or [{"name": file["path"], "reason": file["reason"], "detail": file["detail"]}]
+        for entry in entries:
+            if entry["reason"] is not None:
+                examples.setdefault(entry["reason"], []).append(_example(entry["name"], entry["detail"]))
+    if examples:
+        yield ""
+        yield "Skipped"
+    for reason, count in scan["reasons"].items():
+        yield f"{count:>8,}  {reason}"
+        for example in examples[reason][:_EXAMPLES]:
+            yield from _wrapped(example, " " * 12)
+        if count > _EXAMPLES:
+            yield f"{'':12}and {count - _EXAMPLES:,} more"
+
+
+def _example(name: str, detail: str) -> str:
+    return f"{name}: {detail}" if detail else name
+
+
+def _changed(scan: Mapping[str, Any]) -> Iterator[str]:
+    if scan["counts"]:
+        yield ""
+        yield "Changed or left out"
+    for name, count in scan["counts"].items():
+        files = scan["files_with_counts"][name]
+        text = _COUNTED.get(name, name.replace("_", " "))
+        yield from _wrapped(f"{text}, in {files:,} {'file' if files == 1 else 'files'}", " " * 10, f"{count:>8,}  ")
+
+
+def _tracks(scan: Mapping[str, Any]) -> Iterator[str]:
+    taken = [f"{file['path']}: {file['track']}" for file in scan["files"] if file["track"]]
+    if taken:
+        yield ""
+        yield "Tracks taken"
+        for line in taken[:_EXAMPLES]:
+            yield from _wrapped(line, " " * 12)
+        if len(taken) > _EXAMPLES:
+            yield f"{'':12}and {len(taken) - _EXAMPLES:,} more (--json lists all)"
+
+
+def _music(scan: Mapping[str, Any]) -> Iterator[str]:
+    totals, spread = scan["totals"], scan["notes_a_piece"]
+    yield ""
+    yield "Music"
+    yield from _row(
+        "  Notes",
+        f"{totals['notes']:,}; a piece {spread['least']:,} to {spread['most']:,}, median {spread['median']:,.0f}",
+    )
+    yield from _row("  Length", f"{_duration(totals['seconds'])}, {totals['beats']:,.0f} beats")
+    yield from _row("  Polyphony", f"{totals['chords'] / totals['onsets']:.1%} of onsets have more than one note")
+    yield from _row("  Meters", _shares(scan["meters"], totals["pieces"]))
+    yield from _row("  Pitches", f"{totals['lowest']} to {totals['highest']} (21 to 108 are the piano's keys)")
+    yield from _row(
+        "  Typical", f"{scan['typical']['qpm']:g} beats a minute, instrument {scan['typical']['program']}"
+    )
+
+
+def _related(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not groups:
+        return
+    yield ""
+    yield "Versions of one tune, kept together on one side of the split"
+    for kind, what in (("transposed", "transposed only"), ("near", "half or more in common")):
+        some = [group["pieces"] for group in groups if group["kind"] == kind]
+        if some:
+            yield f"{len(some):>8,}  {what}"
+            for pieces in some[:_EXAMPLES]:
+                yield from _wrapped(_some(pieces), " " * 12)
+            if len(some) > _EXAMPLES:
+                yield f"{'':12}and {len(some) - _EXAMPLES:,} more"
+
+
+def _shares(meters: Mapping[str, int], pieces: int) -> str:
+    shown = [f"{meter} {count / pieces:.0%}" for meter, count in list(meters.items())[:6]]
+    return ", ".join(shown) + (f" and {len(meters) - 6} more" if len(meters) > 6 else "") + " of the pieces"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _EXAMPLES:,} more" if len(names) > _EXAMPLES else ""
+    return ", ".join(names[:_EXAMPLES]) + more
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.1f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+
+
+def _row(label: str, text: str) -> list[str]:
+    return _wrapped(text, " " * _LABEL, f"{label:<{_LABEL}}")
+
+
+def _wrapped(text: str, indent: str, first: str | None = None) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=indent if first is None else first, subsequent_indent=indent)

@@ -1,0 +1,260 @@
+"""Run a function over untrusted inputs in worker processes that cannot hang, eat the memory or take us down.
+
+A worker is a fresh interpreter that imports the function's module and nothing of its parent: neither torch nor
+the caller's `__main__`. Requests and answers cross its pipes as pickles, in both directions between our own code.
+A thread of the parent attends to each worker, so that it works where pipes cannot be selected on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+TIMED_OUT = "timed out"
+OUT_OF_MEMORY = "out of memory"
+CRASHED = "crashed the reader"
+
+_START_SECONDS = 60.0
+_BOOT = "import sys; sys.path[:] = {path!r}; from seqgan_music.music.workers import serve; serve()"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What came of an item instead of a result: a short stable reason and a sentence for people."""
+
+    reason: str
+    detail: str
+
+
+def bounded_map(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    max_seconds: float,
+    max_memory_megabytes: int,
+) -> Generator[tuple[Item, Result | Failure], None, None]:
+    """Yield (item, result) in the order of completion; an item that breaks its bounds yields a Failure.
+
+    `function` must be picklable by reference (a module-level function, or a partial of one). `workers` processes
+    at most are started, `max_seconds` is wall time for one item, the memory bound is address space of a worker
+    (where the system has such a limit). Leaving the iteration early, by any way, ends the workers.
+    Raises RuntimeError where workers cannot start, as when `function` cannot be imported.
+    """
+    todo: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Item, Result | Failure] | RuntimeError] = queue.SimpleQueue()
+    waiting = 0
+    for item in items:
+        todo.put(item)
+        waiting += 1
+    team = [
+        _Attendant(function, todo, done, max_seconds, max_memory_megabytes) for _ in range(min(workers, waiting))
+    ]
+    try:
+        for attendant in team:
+            attendant.start()
+        for _ in range(waiting):
+            outcome = done.get()
+            if isinstance(outcome, RuntimeError):
+                raise outcome
+            yield outcome
+    finally:
+        for attendant in team:
+            attendant.stop()
+
+
+class _Attendant(threading.Thread):
+    """Hands items to one worker process and replaces it when it is killed or dies."""
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        todo: queue.SimpleQueue[Any],
+        done: queue.SimpleQueue[Any],
+        max_seconds: float,
+        max_memory_megabytes: int,
+    ) -> None:
+        super().__init__(daemon=True)
+        self.call = pickle.dumps((function, max_seconds, max_memory_megabytes))
+        self.todo, self.done = todo, done
+        self.max_seconds, self.max_memory_megabytes = max_seconds, max_memory_megabytes
+        self.worker: _Worker | None = None
+        self.stopped = False
+        self.guard = threading.Lock()  # between starting a worker and stopping for good
+
+    def run(self) -> None:
+        """Work until nothing is left to do."""
+        try:
+            while not self.stopped:
+                try:
+                    item = self.todo.get_nowait()
+                except queue.Empty:
+                    break
+                worker = self._ready_worker()
+                if worker is None:
+                    break
+                self.done.put((item, self._outcome(worker, item)))
+        except (OSError, RuntimeError, pickle.PicklingError) as error:
+            self.done.put(RuntimeError(f"A worker process does not start: {error}"))
+        finally:
+            if self.worker:
+                self.worker.end()
+
+    def stop(self) -> None:
+        """End the worker at once, whatever it is doing."""
+        with self.guard:
+            self.stopped = True
+            if self.worker:
+                self.worker.kill()
+        if self.ident is not None:
+            self.join()
+
+    def _ready_worker(self) -> _Worker | None:
+        if self.worker is not None and self.worker.usable:
+            return self.worker
+        with self.guard:
+            if self.worker is not None:
+                self.worker.end()
+            self.worker = None if self.stopped else _Worker()
+        if self.worker is not None and not self.stopped:
+            ready = self.worker.ask(self.call, _START_SECONDS)
+            if ready is not True and not self.stopped:
+                raise RuntimeError(ready.detail if isinstance(ready, Failure) else ready)
+        return self.worker
+
+    def _outcome(self, worker: _Worker, item: object) -> object:
+        outcome = worker.ask(pickle.dumps(item), self.max_seconds)
+        if isinstance(outcome, Failure) and outcome.reason == OUT_OF_MEMORY:
+            worker.usable = False
+            return Failure(OUT_OF_MEMORY, f"needs more than {self.max_memory_megabytes} MB of memory")
+        return outcome
+
+
+class _Worker:
+    """One worker process, seen from the parent."""
+
+    def __init__(self) -> None:
+        self.usable = True
+        self.timed_out = False
+        # BLAS threads reserve address space for stacks and buffers that a reader never uses.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self.process = process = subprocess.Popen(
+            [sys.executable, "-c", _BOOT.format(path=sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.requests, self.answers = process.stdin, process.stdout
+
+    def ask(self, request: bytes, seconds: float) -> Any:
+        """Send one request and wait for its answer, no longer than `seconds`. Never raises for a dead worker."""
+        timer = threading.Timer(seconds, self._time_out)
+        timer.start()
+        try:
+            self.requests.write(request)
+            self.requests.flush()
+            return pickle.load(self.answers)
+        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+            self.usable = False
+            if self.timed_out:
+                return Failure(TIMED_OUT, f"takes more than {seconds:g} seconds")
+            return Failure(CRASHED, f"the reading process died ({_death(self.process)})")
+        finally:
+            timer.cancel()
+            timer.join()
+            self.usable = self.usable and not self.timed_out
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self.usable = False
+        self.process.kill()
+
+    def end(self) -> None:
+        """End the process and collect its remains."""
+        self.process.kill()
+        with contextlib.suppress(OSError):
+            self.requests.close()
+        self.answers.close()
+        self.process.wait()
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        self.process.kill()
+
+
+def _death(process: subprocess.Popen[bytes]) -> str:
+    try:
+        code = process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return "it closed its pipe"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+    return f"exit code {code}"
+
+
+def serve() -> None:
+    """Be a worker: read requests from stdin until it closes, answer each on stdout."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    # What libraries print must not get between the answers.
+    silence = os.open(os.devnull, os.O_RDWR)
+    os.dup2(silence, 1)
+
+    def answer(value: object) -> None:
+        answers.write(pickle.dumps(value))
+        answers.flush()
+
+    try:
+        function, max_seconds, max_memory_megabytes = pickle.load(requests)
+    except Exception as error:
+        answer(f"{type(error).__name__}: {error}")
+        return
+    _limit_memory(max_memory_megabytes)
+    answer(True)
+    while True:
+        try:
+            item = pickle.load(requests)
+        except EOFError:
+            return
+        _self_destruct(1.5 * max_seconds + 2)
+        try:
+            answer(function(item))
+        except MemoryError:
+            answer(Failure(OUT_OF_MEMORY, ""))
+        except Exception as error:
+            answer(Failure(CRASHED, f"{type(error).__name__}: {error}"))
+        _self_destruct(0)
+
+
+def _limit_memory(megabytes: int) -> None:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    limit = megabytes * 1024 * 1024
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _self_destruct(seconds: float) -> None:
+    """Set the alarm that ends a hanging worker whose parent was killed before it could; 0 clears it."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
