@@ -38,7 +38,7 @@ class Grammar(Protocol):
     finished: bool
 
     def allowed(self) -> npt.NDArray[np.bool_]:
-        """(V,) true for each id that may come next. Never all false while not `finished`."""
+        """(V,) true for each id that may come next. All false when `finished`, and only then."""
         ...
 
     def advance(self, token: int) -> None:
@@ -52,6 +52,8 @@ class Tokenizer(Protocol):
     name: ClassVar[str]
     Options: ClassVar[type[Any]]
     options: Any
+    ticks_per_beat: int
+    """The grid of every piece that is decoded."""
     vocabulary: tuple[str, ...]
     """Name of each id; its length is V."""
     start_id: int
@@ -89,7 +91,11 @@ class Tokenizer(Protocol):
         pitches: Collection[int] | None = None,
         prefix: Sequence[int] = (),
     ) -> Grammar:
-        """Return a grammar after `prefix`, that ends after `bars` bars or `ticks` ticks, of `pitches` only."""
+        """Return a grammar after `prefix`, that ends after `bars` bars or `ticks` ticks, of `pitches` only.
+
+        Bars and ticks count from the start of the piece, prefix included; an end in the prefix is not taken.
+        Without them the language is what `decode` takes whole. Raises ConfigError where no piece can be.
+        """
         ...
 
 
