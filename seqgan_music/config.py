@@ -10,6 +10,11 @@ A key's documentation is the string under its field, as in `docs/config.md`.
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+import os
+import re
+import reprlib
 import tomllib
 import types
 import typing
@@ -22,6 +27,10 @@ from typing import Any, TypeVar, Union
 from seqgan_music.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+
+_DEFAULT_TOKENIZER = "note_event"
+_DEFAULT_DISCRIMINATOR = "cnn"
+_DEFAULT_METHODS = ("mle", "seqgan")
 
 
 @dataclass(frozen=True)
@@ -153,13 +162,13 @@ class Config:
     """T: tokens a sequence in the adversarial phase, and a window's length in truncated back-propagation."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """How the folder is read."""
-    tokenizer: ChoiceConfig = field(default_factory=lambda: ChoiceConfig("note_event"))
+    tokenizer: ChoiceConfig = field(default_factory=lambda: ChoiceConfig(_DEFAULT_TOKENIZER))
     """The tokenizer's name and options (seqgan_music/music/tokenizers)."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     """Sizes of the generator."""
-    discriminator: ChoiceConfig = field(default_factory=lambda: ChoiceConfig("cnn"))
+    discriminator: ChoiceConfig = field(default_factory=lambda: ChoiceConfig(_DEFAULT_DISCRIMINATOR))
     """The discriminator's name and options (seqgan_music/learning/discriminators)."""
-    phases: tuple[ChoiceConfig, ...] = (ChoiceConfig("mle"), ChoiceConfig("seqgan"))
+    phases: tuple[ChoiceConfig, ...] = tuple(map(ChoiceConfig, _DEFAULT_METHODS))
     """The methods of the run, in order (seqgan_music/learning/methods)."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     """Measurements while training."""
@@ -167,6 +176,8 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
         _at_least(self, 0, "seed")
+        if self.seed >= 2**63:
+            raise ConfigError("seed must be below 2**63.")
         _at_least(self, 4, "sequence_length")
         if not self.phases:
             raise ConfigError("A run needs at least one [[phase]].")
@@ -181,13 +192,13 @@ def preset_names() -> list[str]:
 def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
     """Read a preset or a file, apply `key=value` overrides, and check every key and value.
 
-    Keys of overrides are dotted: `seed=2`, `generator.hidden=128`, `phase.mle.epochs=3` (every phase of that
+    Keys of overrides are dotted: `seed=2`, `generator.hidden=128`, `phase.mle.updates=500` (every phase of that
     method), `phase.2.g_steps=4` (by position, from 1). Raises ConfigError.
     """
     text, where = _read(name_or_path)
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not valid TOML: {error}.") from None
     for override in overrides:
         _override(document, override)
@@ -197,14 +208,17 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
 def from_document(document: Mapping[str, Any], where: str) -> Config:
     """Check a parsed document and return the configuration. `where` names it in errors. Raises ConfigError."""
     rest = dict(document)
+    keys = {f.name for f in dataclasses.fields(Config)} - {"phases"} | {"phase"}
+    for key in rest.keys() - keys:
+        raise ConfigError(f"{where} has no option '{key}'.{did_you_mean(key, keys)}")
     phases = rest.pop("phase", None)
     if phases is not None:
         if not isinstance(phases, list) or not all(isinstance(phase, dict) for phase in phases):
             raise ConfigError(f"{where}: 'phase' must be written as [[phase]] tables.")
         rest["phases"] = [_choice(phase, "method", f"{where}, phase {i}") for i, phase in enumerate(phases, 1)]
-    for key in ("tokenizer", "discriminator"):
+    for key, default in (("tokenizer", _DEFAULT_TOKENIZER), ("discriminator", _DEFAULT_DISCRIMINATOR)):
         if key in rest:
-            rest[key] = _choice(rest[key], "name", f"{where}, [{key}]")
+            rest[key] = _choice(rest[key], "name", f"{where}, [{key}]", default)
     return build(Config, rest, where)
 
 
@@ -223,14 +237,14 @@ def to_toml(document: Mapping[str, Any], prefix: str = "") -> str:
     """Write a document of plain values, tables and lists of tables as TOML."""
     lines, tables = [], []
     for key, value in document.items():
-        name = f"{prefix}{key}"
+        name = f"{prefix}{_toml_key(key)}"
         if isinstance(value, Mapping):
             body = to_toml(value, f"{name}.")
             tables.append(f"\n[{name}]\n{body}")
         elif isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) for item in value):
             tables.extend(f"\n[[{name}]]\n{to_toml(item, f'{name}.')}" for item in value)
         elif value is not None:
-            lines.append(f"{key} = {_toml_value(value)}\n")
+            lines.append(f"{_toml_key(key)} = {_toml_value(value)}\n")
     return "".join(lines + tables)
 
 
@@ -257,7 +271,7 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, hint):  # type: ignore[arg-type]
             return value
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} must be a table, not {value!r}.")
+            raise ConfigError(f"{where} must be a table, not {reprlib.repr(value)}.")
         return build(hint, value, where)  # type: ignore[arg-type]
     origin = typing.get_origin(hint)
     if origin in (Union, types.UnionType):
@@ -268,23 +282,24 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         item = typing.get_args(hint)[0]
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where} must be a list, not {value!r}.")
+            raise ConfigError(f"{where} must be a list, not {reprlib.repr(value)}.")
         return tuple(_checked(item, part, where) for part in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and type(value) is int and abs(value) < 2**53:
         return float(value)
     if hint in (int, float, str, bool):
         if type(value) is not hint:
             names = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
-            raise ConfigError(f"{where} must be {names[hint]}, not {value!r}.")
-        if hint is float and value != value:
-            raise ConfigError(f"{where} must be a number, not NaN.")
+            raise ConfigError(f"{where} must be {names[hint]}, not {reprlib.repr(value)}.")
+        if hint is float and not math.isfinite(value):
+            raise ConfigError(f"{where} must be a finite number, not {value}.")
     return value
 
 
-def _choice(table: Any, key: str, where: str) -> ChoiceConfig:
-    if not isinstance(table, Mapping) or not isinstance(table.get(key), str):
-        raise ConfigError(f"{where} must be a table with a '{key}'.")
-    return ChoiceConfig(table[key], {k: v for k, v in table.items() if k != key})
+def _choice(table: Any, key: str, where: str, default: str | None = None) -> ChoiceConfig:
+    name = table.get(key, default) if isinstance(table, Mapping) else None
+    if not isinstance(name, str):
+        raise ConfigError(f"{where} must be a table with a '{key}', which is text in quotes.")
+    return ChoiceConfig(name, {k: v for k, v in table.items() if k != key})
 
 
 def _override(document: dict[str, Any], text: str) -> None:
@@ -293,26 +308,36 @@ def _override(document: dict[str, Any], text: str) -> None:
         raise ConfigError(f"--set takes key=value, not '{text}'.")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = raw.strip()
     *path, last = key.strip().split(".")
+    if path[:1] == ["phase"]:
+        document.setdefault("phase", [{"method": method} for method in _DEFAULT_METHODS])
     targets: list[Any] = [document]
     for part in path:
         following: list[Any] = []
         for target in targets:
             if isinstance(target, list):
-                chosen = [t for i, t in enumerate(target, 1) if part in (t.get("method"), str(i))]
+                chosen = [t for i, t in enumerate(target, 1) if part in (str(i), _method(t))]
                 if not chosen:
-                    methods = [str(t.get("method")) for t in target]
+                    methods = [_method(t) for t in target]
                     raise ConfigError(f"--set {key}: there is no phase '{part}'.{did_you_mean(part, methods)}")
                 following.extend(chosen)
             elif isinstance(target, dict):
                 following.append(target.setdefault(part, {}))
+            else:
+                raise ConfigError(f"--set {key}: what stands before '.{part}' has no keys of its own.")
         targets = following
     for target in targets:
+        if isinstance(target, list):
+            raise ConfigError(f"--set {key}: say which phase, as in phase.mle.{last}=... or phase.1.{last}=...")
         if not isinstance(target, dict):
-            raise ConfigError(f"--set {key}: '{path[-1]}' is not a table; name a phase, as in phase.mle.{last}=...")
+            raise ConfigError(f"--set {key}: '{path[-1]}' has no keys of its own.")
         target[last] = value
+
+
+def _method(phase: Any) -> str:
+    return str(phase.get("method")) if isinstance(phase, dict) else str(phase)
 
 
 def _preset_folder() -> Path:
@@ -326,28 +351,32 @@ def _read(name_or_path: str) -> tuple[str, str]:
     path = Path(name_or_path)
     if name_or_path in preset_names():
         return preset.read_text(encoding="utf-8"), f"preset '{name_or_path}'"
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and not os.path.exists(path):
         raise ConfigError(
             f"There is no preset '{name_or_path}'.{did_you_mean(name_or_path, preset_names())}"
             " A file is given by its path, ending in .toml."
         )
     try:
-        return path.read_text(encoding="utf-8"), str(path)
+        return path.read_text(encoding="utf-8-sig"), str(path)  # some editors begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(f"Cannot read the configuration {path}: {reason}.") from None
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
 
 
 def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # json escapes are TOML basic-string escapes
-        import json
-
-        return json.dumps(value, ensure_ascii=False)
+        # The escapes of JSON are TOML's too, but TOML wants one for DEL as well.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml_key(key)} = {_toml_value(item)}" for key, item in value.items()) + "}"
     return repr(value)
 
 

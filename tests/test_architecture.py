@@ -108,6 +108,8 @@ FORBIDDEN = {
     "music": ["torch", "safetensors", "seqgan_music.learning"],
     "learning": ["music21", "pretty_midi", "mido", "seqgan_music.music"],
     "config": ["torch", "numpy", "music21"],
+    "tokenset": ["torch", "music21"],
+    "files": ["torch", "numpy", "music21"],
 }
 
 

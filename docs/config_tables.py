@@ -1,0 +1,111 @@
+"""Print docs/config.md: every key of a configuration, read from the code. `make docs` writes it."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import sys
+import textwrap
+from importlib.util import find_spec
+from typing import Any
+
+from seqgan_music import choices, config
+from seqgan_music.config import ChoiceConfig, Config
+
+HEAD = """\
+# Configuration
+
+A run is defined by one TOML file. `--config quick` takes a preset of `configs/` ({presets}), `--config my.toml` a
+file of yours; `--set key=value` changes single keys, as in `--set generator.hidden=128`, `--set
+phase.mle.updates=500` (every phase of that method) or `--set phase.2.g_steps=4` (the second phase). A key that is
+left out has the default below; a key that does not exist is an error that names the nearest one. The run's folder
+keeps the whole configuration as `config.toml`, which `--config` takes again.
+
+This file is written by `make docs` from the code, where each key and its meaning stand; edit them there.
+"""
+
+CHOICES = {
+    "tokenizer": ("seqgan_music.music.tokenizers", 'name = "{name}"'),
+    "discriminator": ("seqgan_music.learning.discriminators", 'name = "{name}"'),
+    "phase": ("seqgan_music.learning.methods", 'method = "{name}"'),
+}
+TYPES = {
+    "int": "whole number",
+    "float": "number",
+    "str": "text",
+    "bool": "true, false",
+    "tuple[int, ...]": "list of whole numbers",
+}
+HEADINGS = {"tokenizer": "[tokenizer]", "discriminator": "[discriminator]", "phase": "[[phase]]"}
+
+
+def meanings(cls: type[Any]) -> dict[str, str]:
+    """The string under each field of a dataclass, on one line."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(node, ast.ClassDef)
+    found = {}
+    for field, text in zip(node.body, node.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+            found[field.target.id] = " ".join(ast.literal_eval(text.value).split())
+    return found
+
+
+def shown(value: Any) -> str:
+    """A default as it would be written in TOML."""
+    if value is None:
+        return ""
+    return f"`{json.dumps(value if not isinstance(value, tuple) else list(value))}`"
+
+
+def table(cls: type[Any]) -> list[str]:
+    """The rows of a dataclass's plain keys."""
+    told = meanings(cls)
+    lines = []
+    for field in dataclasses.fields(cls):
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if dataclasses.is_dataclass(default) or field.name == "phases":
+            continue
+        if field.name not in told:
+            sys.exit(f"{cls.__module__}: {cls.__qualname__}.{field.name} has no string under it with its meaning")
+        kind = TYPES[str(field.type)]
+        lines.append(f"| `{field.name}` | {kind} | {shown(default)} | {told[field.name].replace('|', '&#124;')} |")
+    return ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *lines] if lines else []
+
+
+def sections(value: Any, path: str) -> list[str]:
+    """The section of one dataclass and, after it, of those inside it."""
+    first = (type(value).__doc__ or "").strip().splitlines()[0]
+    lines = [f"\n## `[{path}]`\n" if path else "\n## Top level\n", first, "", *table(type(value))]
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if dataclasses.is_dataclass(inner) and not isinstance(inner, ChoiceConfig):
+            lines += sections(inner, f"{path}.{field.name}".lstrip("."))
+    return lines
+
+
+def options(key: str) -> list[str]:
+    """The sections of a folder of choices, one a file."""
+    package, selector = CHOICES[key]
+    if find_spec(package) is None:
+        return []
+    told = meanings(Config)["phases" if key == "phase" else key]
+    lines = [f"\n## `{HEADINGS[key]}`\n", told]
+    for name in choices.names(package):
+        cls = choices.load(package, name, key)
+        first = (inspect.getdoc(inspect.getmodule(cls)) or "").splitlines()[0]
+        lines += [f"\n### `{selector.format(name=name)}`\n", first, "", *(table(cls.Options) or ["No options."])]
+    return lines
+
+
+def main() -> None:
+    """Print the page."""
+    presets = ", ".join(f"`{name}`" for name in config.preset_names())
+    lines = [HEAD.format(presets=presets), *sections(Config(), "")]
+    for key in CHOICES:
+        lines += options(key)
+    print("\n".join(lines).replace("\n\n\n", "\n\n"))
+
+
+main()
