@@ -1,0 +1,77 @@
+"""The wheel holds all that a user needs and runs where there is no checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+import seqgan_music
+
+IN_WHEEL = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import seqgan_music.config, seqgan_music.cli
+from seqgan_music import choices
+sys.argv[1:] = ["--version"]
+print(json.dumps({
+    "file": seqgan_music.__file__,
+    "seeds": {name: seqgan_music.config.load(name).seed for name in seqgan_music.config.preset_names()},
+    "commands": choices.names("seqgan_music.cli"),
+}), flush=True)
+seqgan_music.cli.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the tree without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    line = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
+    done = subprocess.run([*line, "--wheel-dir", str(folder), str(ROOT)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_it_has_every_module_every_preset_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "seqgan_music").rglob("*.py")}
+    presets = {f"seqgan_music/configs/{path.name}" for path in (ROOT / "configs").glob("*.toml")}
+    assert packed == modules | presets | {"seqgan_music/py.typed"}
+    assert presets
+
+
+def test_it_says_what_it_is_and_under_which_licence(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        texts = {
+            Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name
+        }
+    assert f"Version: {seqgan_music.__version__}\n" in texts["METADATA"]
+    assert "License-Expression: MIT\n" in texts["METADATA"]
+    assert texts["LICENSE"] == (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "seqgan-music = seqgan_music.cli:main" in texts["entry_points.txt"]
+
+
+def test_it_runs_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None:
+    unpacked = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(unpacked)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    line = [sys.executable, "-I", "-c", IN_WHEEL, str(unpacked)]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    facts, version = done.stdout.splitlines()
+    told = json.loads(facts)
+    assert Path(told["file"]) == unpacked / "seqgan_music" / "__init__.py"
+    assert sorted(told["seeds"]) == sorted(path.stem for path in (ROOT / "configs").glob("*.toml"))
+    commands = {path.stem for path in (ROOT / "seqgan_music" / "cli").glob("*.py") if path.stem != "__init__"}
+    assert set(told["commands"]) == commands
+    assert version == f"seqgan-music, version {seqgan_music.__version__}"
