@@ -33,10 +33,11 @@ class Commands(click.Group):
                 f"There is no command '{cmd_name}'.{did_you_mean(cmd_name, self.list_commands(ctx))}", ctx
             )
         command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
+        # click leaves the lines after a backspace as they are; a raw docstring can only spell it.
+        command.help = (command.help or "").replace("\\b\n", "\b\n")
         return command
 
 
-# \b, alone on its line, tells click to leave the lines after it as they are.
 @click.group(
     cls=Commands,
     invoke_without_command=True,
