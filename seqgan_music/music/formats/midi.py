@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
 
+from seqgan_music.errors import ConfigError, did_you_mean
 from seqgan_music.files import replacing
 from seqgan_music.music.notes import Note, Piece
 
@@ -63,6 +65,37 @@ def write_midi(
     midi.instruments.append(instrument)
     with replacing(path) as temporary:
         midi.write(str(temporary))
+
+
+def program_number(text: str) -> int:
+    """Return the General MIDI program 0..127 of a number or name: "73", "Flute", "grand piano", "nylon".
+
+    A part of a name will do where only one has it. Raises ConfigError.
+    """
+    import pretty_midi
+
+    if text.strip().isdecimal():
+        number = int(text)
+        if number > 127:
+            raise ConfigError(f"program must be 0 to 127 or a General MIDI name, not {text}.")
+        return number
+    names = [pretty_midi.program_to_instrument_name(number) for number in range(128)]
+    wanted = _letters(text)
+    exact = [number for number, name in enumerate(names) if _letters(name) == wanted]
+    found = exact or [number for number, name in enumerate(names) if wanted and wanted in _letters(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(f"'{names[number]}' ({number})" for number in found[:8])
+        raise ConfigError(f"Program '{text}' is several: {several}{', ...' if len(found) > 8 else ''}.")
+    near = (
+        did_you_mean(text, names) if get_close_matches(text, names, 1) else " Give 0 to 127, or a name as 'Flute'."
+    )
+    raise ConfigError(f"There is no General MIDI program '{text}'.{near}")
+
+
+def _letters(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())
 
 
 def _separate(notes: Iterable[Note]) -> Iterator[Note]:

@@ -1,0 +1,191 @@
+"""`seqgan-music sample`: write new music with a trained run."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seqgan_music import __version__
+from seqgan_music.errors import ConfigError
+
+if TYPE_CHECKING:
+    from seqgan_music.compose import Composition, Primer
+
+_SUFFIXES = (".mid", ".midi")
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write, .mid or .midi.")
+@click.option("--run", type=click.Path(path_type=Path), help="Run folder; the newest of runs/ unless given.")
+@click.option(
+    "-n", "--count", default=1, show_default=True, help="Pieces; more than one are numbered song-1.mid ..."
+)
+@click.option("--seed", type=int, help="Makes the same files again; drawn and printed unless given.")
+@click.option("--temperature", default=1.0, show_default=True, help="Below 1 safer, above 1 bolder.")
+@click.option("--top-k", default=0, show_default=True, help="Only the K likeliest tokens; 0 is off.")
+@click.option("--top-p", default=1.0, show_default=True, help="Only the likeliest tokens of joint probability P.")
+@click.option("--bars", type=int, help="New bars, however many.  [default: 16]")
+@click.option("--seconds", type=float, help="Length of what is new, instead of --bars.")
+@click.option(
+    "--tempo", type=float, help="Quarter notes a minute; the primer's or the training music's unless given."
+)
+@click.option("--program", help="Instrument: General MIDI number 0-127 or name; as for --tempo unless given.")
+@click.option("--key", help="Scale that new notes stay in: 'C major', 'F# minor', 'Bb', 'D dorian' ...")
+@click.option("--primer", type=click.Path(path_type=Path), help="Music to continue, of any kind that is read.")
+@click.option("--keep-primer/--no-primer", default=True, help="Whether the output begins with the primer.  [keep]")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    out: Path,
+    run: Path | None,
+    count: int,
+    seed: int | None,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    bars: int | None,
+    seconds: float | None,
+    tempo: float | None,
+    program: str | None,
+    key: str | None,
+    primer: Path | None,
+    keep_primer: bool,
+    as_json: bool,
+) -> None:
+    r"""Write new music as MIDI.
+
+    Of several pieces each has the next seed; each file's text event holds the line that makes that file again.
+
+    \b
+    Example:
+      seqgan-music sample --out song.mid
+      seqgan-music sample --out jig.mid --bars 32 --key "D dorian" --program flute --tempo 96
+      seqgan-music sample --out next.mid --primer my_tune.mid --no-primer -n 8
+    """
+    from seqgan_music import compose
+    from seqgan_music.files import check_writable
+    from seqgan_music.music.formats.midi import program_number, write_midi
+
+    if out.suffix.lower() not in _SUFFIXES:
+        raise ConfigError(f"--out must end in {' or '.join(_SUFFIXES)}, not '{out.name}'.")
+    number = program_number(program) if program is not None else None
+    scale = compose.Key.parse(key) if key is not None else None
+    seed = secrets.randbelow(10**9) if seed is None else seed
+    compose.check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, number)
+    run = run or compose.newest_run()
+    composer = compose.Composer.open(run)
+    files = [out] if count == 1 else [out.with_stem(f"{out.stem}-{index}") for index in range(1, count + 1)]
+    for file in files:
+        check_writable(file)
+    primed = composer.read_primer(primer) if primer else None
+    if primer and primed:
+        click.echo(_primer_line(primer, primed), err=True)
+    name = run.resolve().name
+    settings = {
+        "run": name,
+        "temperature": temperature,
+        "top-k": top_k or None,
+        "top-p": top_p if top_p < 1 else None,
+        "bars": None if seconds else bars or compose.DEFAULT_BARS,
+        "seconds": seconds,
+        "tempo": tempo,
+        "program": number,
+        "key": scale.name if scale else None,
+        "primer": primer.name if primer else None,
+    }
+    given = [
+        part for option, value in settings.items() if value is not None for part in (f"--{option}", str(value))
+    ]
+    if primer and not keep_primer:
+        given.append("--no-primer")
+    with _progress() as bar:
+        pieces = composer.compose(
+            count=count,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            bars=bars,
+            seconds=seconds,
+            tempo=tempo,
+            program=number,
+            key=scale,
+            primer=primed,
+            keep_primer=keep_primer,
+            on_token=bar.update,
+        )
+    results = []
+    for file, composition in zip(files, pieces, strict=True):
+        line = shlex.join(["seqgan-music", "sample", *given, "--seed", str(composition.seed)])
+        write_midi(
+            composition.piece,
+            file,
+            title=name,
+            comment=f"seqgan-music {__version__}: {line}",
+            key=scale.signature if scale else None,
+        )
+        result = _result(file, composition)
+        results.append(result)
+        if not as_json:
+            click.echo(
+                f"{click.format_filename(file)}: {result['bars']} bars, {result['notes']} notes, "
+                f"{result['seconds']:.1f} seconds, seed {composition.seed}"
+            )
+        for warning in _warnings(composition):
+            click.echo(f"{click.format_filename(file)}: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps({"run": str(run), "settings": settings, "files": results}, indent=1))
+
+
+def _text(value: object) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _result(file: Path, composition: Composition) -> dict[str, Any]:
+    from seqgan_music.compose import bars_of
+
+    piece = composition.piece
+    return {
+        "path": str(file),
+        "bars": len(bars_of(piece)),
+        "notes": len(piece.notes),
+        "seconds": round(piece.seconds_at(piece.end), 3),
+        "tempo": piece.tempos[0].qpm,
+        "program": piece.program,
+        "seed": composition.seed,
+        "dropped": dict(composition.dropped),
+        "finished": composition.finished,
+    }
+
+
+def _warnings(composition: Composition) -> list[str]:
+    warnings = []
+    if composition.dropped:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in composition.dropped.items())
+        warnings.append(f"{composition.dropped.total()} tokens made no sense and were left out ({kinds})")
+    if not composition.finished:
+        warnings.append("the generator did not come to the length asked for and was stopped")
+    return warnings
+
+
+def _primer_line(path: Path, primer: Primer) -> str:
+    from seqgan_music.compose import bars_of
+
+    said = (
+        f"primer {click.format_filename(path)}: {len(bars_of(primer.piece))} bars, {len(primer.piece.notes)} notes"
+    )
+    if primer.others:
+        said += f", the first of {primer.others + 1} pieces"
+    changes = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in primer.changes.items())
+    return f"{said}; changed: {changes}" if changes else said
+
+
+def _progress() -> Any:
+    from tqdm import tqdm
+
+    # A tune takes less than a second and needs no bar.
+    return tqdm(desc="writing", unit=" tokens", disable=None, leave=False, delay=1)
