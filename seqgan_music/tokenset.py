@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
+
+from seqgan_music.errors import RunError
+from seqgan_music.files import replacing
 
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
@@ -111,3 +117,30 @@ class Splits:
     train: TokenSet
     validation: TokenSet
     test: TokenSet
+
+    def save(self, path: Path) -> None:
+        """Write all three sets to one .npz file. Raises OutputError."""
+        arrays: dict[str, npt.NDArray[np.generic]] = {}
+        for part in fields(self):
+            tokens = getattr(self, part.name)
+            values = {f.name: getattr(tokens, f.name) for f in fields(tokens)}
+            arrays |= {f"{part.name}.{name}": np.asarray(v) for name, v in values.items() if v is not None}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+        with replacing(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Splits:
+        """Read what `save` wrote, without running code. Raises RunError."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(**{part.name: _token_set(arrays, part.name) for part in fields(cls)})
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError) as error:
+            raise RunError(f"{path} cannot be read: {error}. Use another run, or train again.") from None
+
+
+def _token_set(arrays: np.lib.npyio.NpzFile, name: str) -> TokenSet:
+    values = {key.partition(".")[2]: arrays[key] for key in arrays.files if key.startswith(f"{name}.")}
+    scalars = {key: value.item() for key, value in values.items() if value.ndim == 0}
+    return TokenSet(**{"end_id": None, **values, **scalars})

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from seqgan_music import choices
-from seqgan_music.config import build
+from seqgan_music.config import ChoiceConfig, build
 
 
 class Scorer(Protocol):
@@ -70,9 +69,14 @@ class PlainScorer:
         return self(completed.flatten(0, 1)).view(completed.shape[:2])
 
 
-def create(name: str, options: Mapping[str, Any], vocabulary_size: int, length: int) -> Discriminator:
+def check(choice: ChoiceConfig) -> Any:
+    """Return the checked options of a discriminator, before anything is built. Raises ConfigError."""
+    cls = choices.load(__name__, choice.name, "discriminator")
+    return build(cls.Options, choice.options, f"Discriminator '{choice.name}'")
+
+
+def create(choice: ChoiceConfig, vocabulary_size: int, length: int) -> Discriminator:
     """Build a discriminator for sequences of `length` ids. Raises ConfigError."""
-    cls = choices.load(__name__, name, "discriminator")
-    checked = build(cls.Options, options, f"Discriminator '{name}'")
-    discriminator: Discriminator = cls(vocabulary_size, length, checked)
+    cls = choices.load(__name__, choice.name, "discriminator")
+    discriminator: Discriminator = cls(vocabulary_size, length, check(choice))
     return discriminator

@@ -1,0 +1,118 @@
+"""Training methods: one file each, found by name. A method is one phase of a run and reads like its paper.
+
+A method works in *rounds*: the trainer calls `advance()` once a round, then measures, logs and saves. It knows
+nothing of files; what it needs to go on later is in `tensors()` and `counters()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from seqgan_music import choices
+from seqgan_music.config import ChoiceConfig, build
+from seqgan_music.errors import ConfigError, did_you_mean
+from seqgan_music.learning.data import Sequences
+from seqgan_music.learning.discriminators import Discriminator
+from seqgan_music.learning.generator import Generator
+
+Progress = Any
+"""Called by `advance` after each small step with a dict of numbers to show; may be None."""
+
+
+@dataclass
+class Setting:
+    """What every method works with."""
+
+    generator: Generator
+    discriminator: Discriminator
+    train: Sequences
+    validation: Sequences
+    length: int
+    """T: ids a sequence in the adversarial phase, and a window's length in truncated back-propagation."""
+    data_rng: torch.Generator
+    """Order of the data and its shifts; on the CPU."""
+    model_rng: torch.Generator
+    """Dropout and sampling; on the models' device."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are."""
+        return self.train.device
+
+
+class Method(Protocol):
+    """What a file of this folder defines. `Options` is a frozen dataclass; `recipes` names sets of its values."""
+
+    Options: ClassVar[type[Any]]
+    adversarial: ClassVar[bool]
+    """Whether the collapse watch looks over it and the run starts from a measured state to roll back to."""
+    options: Any
+    rounds: int
+    """Rounds of the whole phase."""
+    generator_changed: bool
+    """Whether the last round changed the generator, so that it has to be measured again."""
+
+    def __init__(self, setting: Setting, options: Any) -> None: ...
+
+    def advance(self, progress: Progress = None) -> dict[str, float]:
+        """Do one round; return what was measured on the way, by name. NaN in a loss is the trainer's to see."""
+        ...
+
+    def finished(self, history: list[dict[str, float]]) -> str | None:
+        """Return why the phase ends before its last round, given each round's measures, or None."""
+        ...
+
+    def expected_seconds(self) -> float:
+        """Run a few steps and return what the whole phase should take. Changes the models: give it copies."""
+        ...
+
+    @staticmethod
+    def scaled(options: Any, share: float) -> Any:
+        """Return the options of a phase that takes that share of the time."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state besides the models', as tensors."""
+        ...
+
+    def counters(self) -> dict[str, Any]:
+        """Return the rest of the state, as plain values."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+        """Put back what `tensors` and `counters` gave."""
+        ...
+
+
+def check(choice: ChoiceConfig) -> Any:
+    """Return the checked options of one phase, before anything is built. Raises ConfigError.
+
+    `recipe = "name"` in a phase takes the values of that recipe, which the phase's other keys then change.
+    """
+    cls = choices.load(__name__, choice.name, "method")
+    options = dict(choice.options)
+    recipes: Mapping[str, Mapping[str, Any]] = getattr(cls, "recipes", {})
+    recipe = options.pop("recipe", None)
+    where = f"Method '{choice.name}'"
+    if recipe is not None:
+        if recipe not in recipes:
+            raise ConfigError(f"{where} has no recipe '{recipe}'.{did_you_mean(str(recipe), recipes)}")
+        options = {**recipes[recipe], **options}
+    return build(cls.Options, options, where)
+
+
+def resolved(choice: ChoiceConfig) -> ChoiceConfig:
+    """Return the choice with every option written out, recipe applied. Raises ConfigError."""
+    options = check(choice)
+    return ChoiceConfig(choice.name, {f.name: getattr(options, f.name) for f in fields(options)})
+
+
+def create(choice: ChoiceConfig, setting: Setting) -> Method:
+    """Build the method of one phase. Raises ConfigError."""
+    method: Method = choices.load(__name__, choice.name, "method")(setting, check(choice))
+    return method

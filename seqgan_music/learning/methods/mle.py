@@ -1,0 +1,167 @@
+"""Maximum likelihood: teacher forcing on whole sequences, the paper's pre-training (SeqGAN Algorithm 1, line 2).
+
+Differences from the paper's code:
+1. Sequences of any length: truncated back-propagation over windows of T tokens with the state carried on.
+2. Dropout, a learning rate that falls linearly, and an end by held-out loss: its 120 epochs at a constant rate
+   overfit so far that held-out loss ends worse than uniform guessing (docs/log.md).
+3. Each sequence is shifted (transposed) at random by what its data allows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from seqgan_music.errors import ConfigError
+from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
+from seqgan_music.learning.data import IGNORED
+from seqgan_music.learning.generator import State
+from seqgan_music.learning.methods import Progress, Setting
+
+
+@dataclass(frozen=True)
+class MleOptions:
+    """Options of maximum likelihood."""
+
+    updates: int = 4000
+    """Updates of the generator in the whole phase."""
+    round_updates: int = 250
+    """Updates between two evaluations."""
+    batch: int = 32
+    """Sequences an update."""
+    learning_rate: float = 2e-3
+    """Of Adam, at the start."""
+    final_rate: float = 0.05
+    """Share of it that is left at the end; it falls linearly. 1 keeps it constant."""
+    weight_decay: float = 0.0
+    """Of AdamW."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    patience: int = 4
+    """Rounds without a better held-out loss after which the phase ends; 0 never ends it."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        if min(self.updates, self.round_updates, self.batch) < 1:
+            raise ConfigError("updates, round_updates and batch must be at least 1.")
+        if self.learning_rate <= 0 or self.clip <= 0 or not 0 <= self.final_rate <= 1 or self.patience < 0:
+            raise ConfigError("learning_rate and clip must be above 0, final_rate in [0, 1], patience at least 0.")
+
+
+class Mle:
+    """G by maximum likelihood."""
+
+    Options = MleOptions
+    adversarial = False
+    generator_changed = True
+
+    def __init__(self, setting: Setting, options: MleOptions) -> None:
+        self.options = options
+        self.rounds = -(-options.updates // options.round_updates)
+        self._setting = setting
+        self._optimizer = torch.optim.AdamW(
+            setting.generator.parameters(), options.learning_rate, weight_decay=options.weight_decay
+        )
+        self._updates = 0
+        self._groups: list[Tensor] = []
+        self._position = 0
+        self._epoch_rng = setting.data_rng.get_state()
+
+    def advance(self, progress: Progress = None) -> dict[str, float]:
+        """Do the round's updates, to the end of the group of sequences in which the last one falls."""
+        goal = min(self._updates + self.options.round_updates, self.options.updates)
+        loss, tokens = 0.0, 0
+        while self._updates < goal:
+            total, count = self._learn(self._next_group(), progress)
+            loss, tokens = loss + total, tokens + count
+        return {"train_nats": loss / max(tokens, 1), "learning_rate": self._rate()}
+
+    def finished(self, history: list[dict[str, float]]) -> str | None:
+        """End where the held-out loss has not fallen for `patience` rounds."""
+        losses = [measures["validation_nats"] for measures in history]
+        best = min(range(len(losses)), key=losses.__getitem__, default=0)
+        if self.options.patience and len(losses) - 1 - best >= self.options.patience:
+            return f"held-out loss has not fallen for {self.options.patience} rounds"
+        return None
+
+    def _learn(self, index: Tensor, progress: Progress) -> tuple[float, int]:
+        """Teach one group of sequences, window by window; return the summed loss and the tokens."""
+        setting, options = self._setting, self.options
+        generator, data = setting.generator, setting.train
+        length = int(data.lengths[index].max())
+        shift = data.random_shifts(index, setting.data_rng)
+        targets = data.rows(index, length, IGNORED, shift)  # (B, L)
+        inputs = generator.inputs_for(targets.clamp(min=0))
+        window = math.ceil(length / math.ceil(length / setting.length))
+        state: State | None = None
+        total, count = 0.0, 0
+        for start in range(0, length, window):
+            part = targets[:, start : start + window]
+            logits, state = generator(inputs[:, start : start + window], state, setting.model_rng)
+            loss = F.cross_entropy(logits.flatten(0, 1), part.flatten(), ignore_index=IGNORED)
+            self._optimizer.param_groups[0]["lr"] = self._rate()
+            self._optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(generator.parameters(), options.clip)
+            self._optimizer.step()
+            state = (state[0].detach(), state[1].detach())
+            self._updates += 1
+            tokens = int((part != IGNORED).sum())
+            total, count = total + float(loss.detach()) * tokens, count + tokens
+            if progress is not None:
+                progress({"nats": total / count})
+        return total, count
+
+    def _rate(self) -> float:
+        done = min(1.0, self._updates / self.options.updates)
+        return self.options.learning_rate * (1.0 - (1.0 - self.options.final_rate) * done)
+
+    def _next_group(self) -> Tensor:
+        if self._position >= len(self._groups):
+            self._epoch_rng = self._setting.data_rng.get_state()
+            self._begin_epoch()
+            self._position = 0
+        self._position += 1
+        return self._groups[self._position - 1]
+
+    def _begin_epoch(self) -> None:
+        self._groups = self._setting.train.groups(self.options.batch, self._setting.data_rng)
+
+    def expected_seconds(self) -> float:
+        """Time the updates of a few groups of sequences."""
+        self._learn(self._next_group(), None)  # the first pays for allocations
+        before, start = self._updates, time.perf_counter()
+        while time.perf_counter() - start < 1.0:
+            self._learn(self._next_group(), None)
+        return (time.perf_counter() - start) / (self._updates - before) * self.options.updates
+
+    @staticmethod
+    def scaled(options: MleOptions, share: float) -> MleOptions:
+        """Return options with that share of the updates."""
+        return replace(options, updates=max(1, round(options.updates * share)))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the optimizer's state and the random state from which the epoch's order was drawn."""
+        return {**prefixed(optimizer_tensors(self._optimizer), "adam"), "epoch_rng": self._epoch_rng}
+
+    def counters(self) -> dict[str, Any]:
+        """Return how far the phase and the epoch have come."""
+        return {"updates": self._updates, "position": self._position, "begun": bool(self._groups)}
+
+    def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+        """Put back the optimizer and draw the epoch's order again."""
+        restore_optimizer(self._optimizer, unprefixed(tensors, "adam"))
+        self._updates, self._position = counters["updates"], counters["position"]
+        self._epoch_rng = tensors["epoch_rng"]
+        if counters["begun"]:
+            now = self._setting.data_rng.get_state()
+            self._setting.data_rng.set_state(self._epoch_rng)
+            self._begin_epoch()
+            self._setting.data_rng.set_state(now)

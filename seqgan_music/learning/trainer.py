@@ -1,0 +1,298 @@
+"""The loop over phases and rounds: measure, log, save, stop, resume. Knows no method by name.
+
+Order of events, the same for the state before the first round as after each: measure; write a line of
+`metrics.jsonl`; keep the best; let the listener write samples; save; decide whether the phase goes on; one more
+round. Everything random comes from generators whose states are saved, and every decision from what was
+measured, so that a run that is stopped anywhere and resumed ends in the very state of one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from seqgan_music.config import ChoiceConfig, Config
+from seqgan_music.errors import RunError
+from seqgan_music.files import replacing
+from seqgan_music.learning import checkpoint, discriminators, evaluation, methods
+from seqgan_music.learning.data import Sequences
+from seqgan_music.learning.generator import Generator
+from seqgan_music.tokenset import Splits
+
+METRICS = "metrics.jsonl"
+
+Line = dict[str, Any]
+
+
+class Listener(Protocol):
+    """Whoever shows a run to people."""
+
+    def phase(self, number: int, name: str, rounds: int, done: int) -> None:
+        """A phase begins, or goes on after `done` rounds."""
+        ...
+
+    def progress(self, measures: dict[str, float]) -> None:
+        """A small step inside a round is done."""
+        ...
+
+    def evaluated(self, line: Line, generator: Generator, is_best: bool) -> None:
+        """A round is done and measured."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that people must know has happened."""
+        ...
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all of it is in the checkpoint."""
+
+    phase: int = 0
+    round: int = 0
+    lines: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Measures of the current phase, from the state before its first round on."""
+    best: Line | None = None
+    notes: list[str] = field(default_factory=list)
+    finished: bool = False
+    seconds: float = 0.0
+
+
+class Trainer:
+    """One run: models, data, and the state of the loop."""
+
+    def __init__(self, run: Path, config: Config, splits: Splits, device: torch.device) -> None:
+        self.run = run
+        self.config = config
+        self.device = device
+        self.train_data = Sequences(splits.train, device)
+        self.validation = Sequences(splits.validation, device)
+        tokens = splits.train
+        self.generator = Generator(tokens.vocabulary_size, tokens.start_id, config.generator)
+        self.discriminator = discriminators.create(
+            config.discriminator, tokens.vocabulary_size, config.sequence_length
+        )
+        start = torch.Generator().manual_seed(config.seed)
+        self.generator.initialise(start)
+        self.discriminator.initialise(start)
+        self.generator.to(device)
+        self.discriminator.to(device)
+        self.progress = Progress()
+        self._method: methods.Method | None = None
+        self._rngs: dict[str, torch.Generator] = {}
+        self._last_samples: tuple[Tensor, dict[str, float]] | None = None
+
+    def parameters(self) -> dict[str, int]:
+        """Return the number of weights of each model."""
+        models = {"generator": self.generator, "discriminator": self.discriminator}
+        return {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
+
+    def expected_seconds(self) -> list[float]:
+        """Measure a few steps on copies of the models; return what each phase should take, evaluations included."""
+        expected = []
+        for choice in self.config.phases:
+            setting = self._setting(copy.deepcopy(self.generator), copy.deepcopy(self.discriminator), seed=0)
+            method = methods.create(choice, setting)
+            seconds = method.expected_seconds()
+            start = time.perf_counter()
+            self._measure(setting.generator)
+            each = time.perf_counter() - start
+            expected.append(seconds + each * (method.rounds + 1))
+        self._last_samples = None
+        return expected
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint. Raises RunError where there is none or it does not fit."""
+        tensors, document = checkpoint.load(self.run, "last")
+        try:
+            self.progress = Progress(**document["progress"])
+            self.generator.load_state_dict(checkpoint.unprefixed(tensors, "generator"))
+            self.discriminator.load_state_dict(checkpoint.unprefixed(tensors, "discriminator"))
+            if not self.progress.finished:
+                self._begin_phase()
+                for name, rng in self._rngs.items():
+                    rng.set_state(tensors[f"rng.{name}"])
+                assert self._method is not None
+                self._method.restore(checkpoint.unprefixed(tensors, "method"), document["method"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise RunError(f"The checkpoint in {self.run} does not fit its configuration: {reason}.") from None
+        self._keep_lines(self.progress.lines)
+
+    def train(self, listener: Listener) -> None:
+        """Run all phases that are left, from where the run stands."""
+        progress = self.progress
+        started = time.perf_counter() - progress.seconds
+        while not progress.finished:
+            if self._method is None:
+                self._begin_phase()
+            method = self._method
+            assert method is not None
+            choice = self.config.phases[progress.phase]
+            listener.phase(progress.phase, choice.name, method.rounds, progress.round)
+            trouble: str | None = None
+            measures: dict[str, float] = {}
+            if not progress.history:
+                self._evaluate(listener, choice, measures, method, started)
+            while progress.round < method.rounds and trouble is None:
+                trouble = method.finished(progress.history[1:]) or self._collapse(method)
+                if trouble is not None:
+                    break
+                measures = method.advance(listener.progress)
+                progress.round += 1
+                healthy = _finite(self.generator) and _finite(self.discriminator)
+                if not healthy or not all(math.isfinite(value) for value in measures.values()):
+                    trouble = "a loss or a weight became NaN or infinite"
+                    break
+                self._evaluate(listener, choice, measures, method, started)
+            self._end_phase(listener, choice, method, trouble or self._collapse(method))
+
+    def _begin_phase(self) -> None:
+        """Build the method of the current phase; its randomness depends on the seed and the phase alone."""
+        seed = self.config.seed * 1_000_003 + 7919 * (self.progress.phase + 1)
+        setting = self._setting(self.generator, self.discriminator, seed)
+        self._rngs = {"data": setting.data_rng, "model": setting.model_rng}
+        self._method = methods.create(self.config.phases[self.progress.phase], setting)
+
+    def _end_phase(
+        self, listener: Listener, choice: ChoiceConfig, method: methods.Method, reason: str | None
+    ) -> None:
+        """Say why it ended, go back to the best state where that is due, and save."""
+        progress = self.progress
+        if reason is not None:
+            text = f"{choice.name} ended after round {progress.round}: {reason}"
+            progress.notes.append(text)
+            listener.note(text)
+        last_phase = progress.phase + 1 == len(self.config.phases)
+        if reason is not None or not last_phase:
+            self._roll_back(listener)
+        progress.phase += 1
+        progress.round, progress.history = 0, []
+        self._method = None
+        progress.finished = last_phase
+        if last_phase:
+            self._save()
+
+    def _roll_back(self, listener: Listener) -> None:
+        """Put back the best generator so far: the next phase, and a run that went wrong, go on from there."""
+        tensors, document = checkpoint.load(self.run, "best")
+        self.generator.load_state_dict(checkpoint.unprefixed(tensors, "generator"))
+        if not _finite(self.discriminator):
+            self.discriminator.load_state_dict(checkpoint.unprefixed(tensors, "discriminator"))
+        self._last_samples = None
+        where = document["best"]
+        listener.note(f"back to the best generator: {where['method']}, round {where['round']}")
+
+    def _evaluate(
+        self,
+        listener: Listener,
+        choice: ChoiceConfig,
+        measures: dict[str, float],
+        method: methods.Method,
+        started: float,
+    ) -> None:
+        """Measure, log, keep the best, let samples be written, save."""
+        progress = self.progress
+        fresh = method.generator_changed or not progress.history
+        measured = {**measures, **self._measure(self.generator, fresh)}
+        progress.history.append(measured)
+        progress.lines += 1
+        progress.seconds = time.perf_counter() - started
+        line: Line = {
+            "line": progress.lines,
+            "phase": progress.phase + 1,
+            "method": choice.name,
+            "round": progress.round,
+            "seconds": round(progress.seconds, 3),
+            **measured,
+        }
+        with (self.run / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        is_best = progress.best is None or measured["validation_nats"] < progress.best["validation_nats"]
+        if is_best:
+            progress.best = line
+            checkpoint.save(self.run, "best", self._models(), self._document())
+        listener.evaluated(line, self.generator, is_best)
+        self._save()
+
+    @torch.no_grad()
+    def _measure(self, generator: Generator, fresh: bool = True) -> dict[str, float]:
+        """Measure a generator and D against it; without `fresh` the generator's measures are those of last time."""
+        config = self.config
+        if fresh or self._last_samples is None:
+            rng = torch.Generator(self.device).manual_seed(config.seed)
+            held_out = evaluation.held_out(generator, self.validation, config.sequence_length)
+            length, end_id = config.sequence_length, self.train_data.end_id
+            ids, measures = evaluation.samples(generator, config.evaluation.samples, length, rng, end_id)
+            self._last_samples = ids, {**held_out, **measures}
+        ids, measures = self._last_samples
+        real = self.validation.first(config.evaluation.samples, config.sequence_length)
+        return {**measures, **evaluation.discrimination(self.discriminator, real, ids)}
+
+    def _collapse(self, method: methods.Method) -> str | None:
+        """Return how an adversarial phase has collapsed since its start, or None."""
+        if not method.adversarial or not self.progress.history or not method.generator_changed:
+            return None
+        first, last, limits = self.progress.history[0], self.progress.history[-1], self.config.evaluation
+        if last["entropy"] < limits.min_entropy_ratio * first["entropy"]:
+            return f"collapse: entropy fell from {first['entropy']:.2f} to {last['entropy']:.2f} nats a token"
+        if last["distinct_4"] < limits.min_distinct_ratio * first["distinct_4"]:
+            return f"collapse: distinct-4 fell from {first['distinct_4']:.2f} to {last['distinct_4']:.2f}"
+        if last["d_accuracy"] > limits.max_discriminator_accuracy:
+            return f"collapse: the discriminator tells {last['d_accuracy']:.0%} of held-out sequences apart"
+        return None
+
+    def _setting(
+        self, generator: Generator, discriminator: discriminators.Discriminator, seed: int
+    ) -> methods.Setting:
+        return methods.Setting(
+            generator=generator,
+            discriminator=discriminator,
+            train=self.train_data,
+            validation=self.validation,
+            length=self.config.sequence_length,
+            data_rng=torch.Generator().manual_seed(seed),
+            model_rng=torch.Generator(self.device).manual_seed(seed + 1),
+        )
+
+    def _models(self) -> dict[str, Tensor]:
+        return {
+            **checkpoint.prefixed(self.generator.state_dict(), "generator"),
+            **checkpoint.prefixed(self.discriminator.state_dict(), "discriminator"),
+        }
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "generator": checkpoint.describe_generator(self.generator),
+            "progress": vars(self.progress),
+            "best": self.progress.best,
+        }
+
+    def _save(self) -> None:
+        tensors, document = self._models(), self._document()
+        if self._method is not None:
+            tensors.update(checkpoint.prefixed(self._method.tensors(), "method"))
+            tensors.update({f"rng.{name}": rng.get_state() for name, rng in self._rngs.items()})
+            document["method"] = self._method.counters()
+        checkpoint.save(self.run, "last", tensors, document)
+
+    def _keep_lines(self, count: int) -> None:
+        """Drop lines of the log that were written after the checkpoint."""
+        path = self.run / METRICS
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        if len(lines) > count:
+            with replacing(path) as temporary:
+                temporary.write_text("".join(lines[:count]), encoding="utf-8")
+
+
+def _finite(model: torch.nn.Module) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
