@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -24,10 +27,11 @@ TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="
 def command_in(line: str) -> tuple[click.Command, list[str]]:
     """The command that a line names, and its arguments."""
     _, name, *arguments = shlex.split(line.split(">")[0])
-    context = click.Context(commands)
-    return (
-        (commands, [name]) if name.startswith("-") else (commands.get_command(context, name) or commands, arguments)
-    )
+    if name.startswith("-"):
+        return commands, [name]
+    command = commands.get_command(click.Context(commands), name)
+    assert command is not None
+    return command, arguments
 
 
 def test_the_changelogs_top_version_is_the_packages() -> None:
@@ -63,6 +67,37 @@ def test_a_make_target_of_the_readme_exists(line: str) -> None:
 def test_every_make_target_is_explained_by_make_help() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE)) == TARGETS
+
+
+OLD = "sys.version_info = (3, 9, 2)"
+BARE = "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n: None if n == 'ensurepip' else f(n)"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        (OLD, "seqgan-music needs Python 3.11 or newer; {python} is 3.9. Name another one: make PYTHON=python3.12"),
+        (
+            BARE,
+            "{python} cannot make a virtual environment. On Debian and Ubuntu: apt install python{version}-venv",
+        ),
+        (None, "There is no '{python}'. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python"),
+    ],
+)
+def test_make_says_what_is_wrong_with_a_python(patch: str | None, message: str, tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "fake-python"
+    if patch:
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; {patch}; exec(sys.argv[1])" "$2"\n')
+        python.chmod(0o755)
+    line = ["make", "--no-print-directory", "demo", f"PYTHON={python}"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[0] == message.format(python=python, v="{}.{}".format(*sys.version_info))
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_presets_named_in_the_readme_exist() -> None:
