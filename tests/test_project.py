@@ -80,7 +80,7 @@ BARE = "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n: Non
         (OLD, "seqgan-music needs Python 3.11 or newer; {python} is 3.9. Name another one: make PYTHON=python3.12"),
         (
             BARE,
-            "{python} cannot make a virtual environment. On Debian and Ubuntu: apt install python{version}-venv",
+            "{python} cannot make a virtual environment. On Debian and Ubuntu: apt install python{v}-venv",
         ),
         (None, "There is no '{python}'. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python"),
     ],
