@@ -89,12 +89,17 @@ class Method(Protocol):
         ...
 
 
+def kind(choice: ChoiceConfig) -> type[Method]:
+    """Return the class of one phase's method. Raises ConfigError."""
+    return choices.load(__name__, choice.name, "method")
+
+
 def check(choice: ChoiceConfig) -> Any:
     """Return the checked options of one phase, before anything is built. Raises ConfigError.
 
     `recipe = "name"` in a phase takes the values of that recipe, which the phase's other keys then change.
     """
-    cls = choices.load(__name__, choice.name, "method")
+    cls = kind(choice)
     options = dict(choice.options)
     recipes: Mapping[str, Mapping[str, Any]] = getattr(cls, "recipes", {})
     recipe = options.pop("recipe", None)
@@ -114,5 +119,4 @@ def resolved(choice: ChoiceConfig) -> ChoiceConfig:
 
 def create(choice: ChoiceConfig, setting: Setting) -> Method:
     """Build the method of one phase. Raises ConfigError."""
-    method: Method = choices.load(__name__, choice.name, "method")(setting, check(choice))
-    return method
+    return kind(choice)(setting, check(choice))
