@@ -412,8 +412,13 @@ def tokenize(scan: Scan, config: CorpusConfig, tokenizer: Tokenizer) -> tuple[Sp
 
 def _allowed(rows: Sequence[npt.NDArray[np.int32]], shifts: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Return (N, K): no id of the row leaves the keys (-1) under the shift."""
-    leaves = shifts < 0  # (K, V)
-    return np.array([~leaves[:, np.unique(row)].any(axis=1) for row in rows]).reshape(len(rows), len(shifts))
+    lengths = np.array([len(row) for row in rows])
+    flat, starts = np.concatenate(rows), np.cumsum(lengths) - lengths
+    allowed = np.ones((len(rows), len(shifts)), dtype=np.bool_)
+    for k, leaves in enumerate(shifts < 0):
+        if leaves.any():
+            allowed[lengths > 0, k] = ~np.logical_or.reduceat(leaves[flat], starts[lengths > 0])
+    return allowed
 
 
 Encoded = tuple[list[npt.NDArray[np.int32]], list[int], dict[str, int]]

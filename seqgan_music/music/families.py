@@ -150,7 +150,7 @@ def sides(families: Sequence[str], validation_share: float, test_share: float) -
 
     A key's hash places it in [0, 1): test below `test_share`, validation above it, then train. So a family stays
     where it is when others come. Below 32 families the shares are counted off in that order instead, to be
-    exact, and a newcomer may move one family across each border. From three families on no side is empty.
+    exact, and a newcomer may move a neighbour or two across a border. From three families on no side is empty.
     """
     ordered = sorted(set(families), key=_position)
     total = len(ordered)

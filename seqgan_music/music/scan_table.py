@@ -9,17 +9,17 @@ from typing import Any
 _WIDTH = 80
 _LABEL = 14
 _EXAMPLES = 3
+# Names of counts that do not explain themselves; the others are said as they are.
 _COUNTED = {
-    "drum_notes": "drum notes left out",
     "moved_by_octaves": "notes moved by octaves onto the 88 keys",
-    "out_of_range_dropped": "notes outside the 88 keys left out",
-    "empty_tracks": "empty tracks",
-    "zero_length_notes": "zero-length notes given one tick",
+    "out_of_range_dropped": "notes outside the 88 keys dropped",
+    "below_top_line_dropped": "notes below the top line dropped",
+    "cut_by_top_line": "notes cut by a higher one",
     "overlaps_trimmed": "notes cut where the same pitch begins again",
     "unended_notes": "notes without an end, ended",
     "clipped_values": "values out of bounds, clipped",
     "undecodable_events": "events that cannot be decoded, ignored",
-    "other_tracks_dropped": "other tracks left out",
+    "tempos_clamped": "impossible tempos, made possible",
 }
 
 
@@ -35,25 +35,23 @@ def _lines(scan: Mapping[str, Any]) -> Iterator[str]:
         yield from _row("", scan["written"])
     skipped = totals["files"] - totals["kept_files"]
     yield from _row("Files", f"{totals['kept_files']:,} kept, {skipped:,} skipped")
-    ignored = [f"{count} {suffix}" for suffix, count in list(scan["other_files"].items())[:5]]
-    if ignored:
-        yield from _row("", f"{totals['other_files']:,} of other kinds ignored ({', '.join(ignored)})")
+    others = [f"{count:,} {suffix}" for suffix, count in scan["other_files"].items()]
+    if others:
+        yield from _row("", f"not music by their suffix: {_some(others)}")
     if totals["resource_forks"]:
         yield from _row("", f"{totals['resource_forks']:,} leftovers of macOS ignored (._*, __MACOSX)")
     if scan["unreadable_folders"]:
         yield from _row("", f"folders that cannot be listed: {_some(scan['unreadable_folders'])}")
-    yield from _row("Pieces", _pieces(totals))
+    versions = totals["pieces"] - totals["different_tunes"]
+    yield from _row(
+        "Pieces", f"{totals['pieces']:,}" + (f", {versions:,} of them versions of others" if versions else "")
+    )
     yield from _skipped(scan)
     yield from _changed(scan)
     yield from _tracks(scan)
     if totals["pieces"]:
         yield from _music(scan)
     yield from _related(scan["related"])
-
-
-def _pieces(totals: Mapping[str, Any]) -> str:
-    pieces, tunes = totals["pieces"], totals["different_tunes"]
-    return f"{pieces:,}" if pieces == tunes else f"{pieces:,}, of {tunes:,} different tunes"
 
 
 def _skipped(scan: Mapping[str, Any]) -> Iterator[str]:
@@ -109,7 +107,8 @@ def _music(scan: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _row("  Length", f"{_duration(totals['seconds'])}, {totals['beats']:,.0f} beats")
     yield from _row("  Polyphony", f"{totals['chords'] / totals['onsets']:.1%} of onsets have more than one note")
-    yield from _row("  Meters", _shares(scan["meters"], totals["pieces"]))
+    meters = [f"{meter} {count / totals['pieces']:.0%}" for meter, count in scan["meters"].items()]
+    yield from _row("  Meters", _some(meters, 6))
     yield from _row("  Pitches", f"{totals['lowest']} to {totals['highest']} (21 to 108 are the piano's keys)")
     yield from _row(
         "  Typical", f"{scan['typical']['qpm']:g} beats a minute, instrument {scan['typical']['program']}"
@@ -131,14 +130,15 @@ def _related(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 yield f"{'':12}and {len(some) - _EXAMPLES:,} more"
 
 
-def _shares(meters: Mapping[str, int], pieces: int) -> str:
-    shown = [f"{meter} {count / pieces:.0%}" for meter, count in list(meters.items())[:6]]
-    return ", ".join(shown) + (f" and {len(meters) - 6} more" if len(meters) > 6 else "") + " of the pieces"
+def _some(names: Sequence[str], most: int = _EXAMPLES) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _EXAMPLES:,} more" if len(names) > _EXAMPLES else ""
-    return ", ".join(names[:_EXAMPLES]) + more
+def _pitch(number: int) -> str:
+    """Name a MIDI pitch as musicians do, C4 being middle C."""
+    name = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")[number % 12]
+    return f"{name}{number // 12 - 1} ({number})"
 
 
 def _duration(seconds: float) -> str:
