@@ -102,6 +102,10 @@ def command(
     ]
     if primer and not keep_primer:
         given.append("--no-primer")
+    import torch
+
+    # One sequence at a time is too little work to share: more threads only wait for each other.
+    torch.set_num_threads(1)
     with _progress() as bar:
         pieces = composer.compose(
             count=count,
