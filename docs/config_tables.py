@@ -53,10 +53,8 @@ def meanings(cls: type[Any]) -> dict[str, str]:
 
 
 def shown(value: Any) -> str:
-    """A default as it would be written in TOML."""
-    if value is None:
-        return ""
-    return f"`{json.dumps(value if not isinstance(value, tuple) else list(value))}`"
+    """A value as it would be written in TOML; nothing where the key may only be left out."""
+    return "" if value is None else json.dumps(value)
 
 
 def table(cls: type[Any]) -> list[str]:
@@ -70,7 +68,9 @@ def table(cls: type[Any]) -> list[str]:
         if field.name not in told:
             sys.exit(f"{cls.__module__}: {cls.__qualname__}.{field.name} has no string under it with its meaning")
         kind = TYPES[str(field.type)]
-        lines.append(f"| `{field.name}` | {kind} | {shown(default)} | {told[field.name].replace('|', '&#124;')} |")
+        lines.append(
+            f"| `{field.name}` | {kind} | `{shown(default)}` | {told[field.name].replace('|', '&#124;')} |"
+        )
     return ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *lines] if lines else []
 
 
@@ -96,6 +96,9 @@ def options(key: str) -> list[str]:
         cls = choices.load(package, name, key)
         first = (inspect.getdoc(inspect.getmodule(cls)) or "").splitlines()[0]
         lines += [f"\n### `{selector.format(name=name)}`\n", first, "", *(table(cls.Options) or ["No options."])]
+        for recipe, values in getattr(cls, "recipes", {}).items():
+            changed = ", ".join(f"`{option} = {shown(value)}`" for option, value in values.items())
+            lines.append(f'\n`recipe = "{recipe}"`: {changed or "the defaults"}.')
     return lines
 
 
@@ -108,4 +111,5 @@ def main() -> None:
     print("\n".join(lines).replace("\n\n\n", "\n\n"))
 
 
-main()
+if __name__ == "__main__":
+    main()

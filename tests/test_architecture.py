@@ -1,6 +1,6 @@
 """The rules of the layout, read from the source: who may import whom, and how a module begins.
 
-errors | choices, config, tokenset, files | music, learning | compose, critic, ... | report, studio | cli
+errors | choices, config, tokenset, files | music, learning | training, compose, ... | report, studio | cli
 A module imports only what stands to its left, music and learning never each other, and music never torch.
 """
 
@@ -21,7 +21,7 @@ ORDER = [
     {"errors"},
     {"choices", "config", "tokenset", "files"},
     {"music", "learning"},
-    {"compose", "critic", "evaluate", "oracle_benchmark"},
+    {"training", "compose", "critic", "evaluate", "oracle_benchmark"},
     {"report", "studio"},
     {"cli"},
     {"__main__"},
