@@ -53,8 +53,8 @@ def meanings(cls: type[Any]) -> dict[str, str]:
 
 
 def shown(value: Any) -> str:
-    """A value as it would be written in TOML; nothing where the key may only be left out."""
-    return "" if value is None else json.dumps(value)
+    """A value as it would be written in TOML, or a dash where a key has no value unless it is given."""
+    return "–" if value is None else json.dumps(value)
 
 
 def table(cls: type[Any]) -> list[str]:
