@@ -32,6 +32,7 @@ from seqgan_music.music.scores import (
     printable,
     scores_from_bytes,
     usable_meter,
+    with_upbeat,
 )
 
 MIDI_SUFFIXES = frozenset({".mid", ".midi", ".kar"})
@@ -483,4 +484,4 @@ def _score(tracks: list[_Track], ratio: Fraction, name: str, ticks_per_beat: int
                 score.meters.append(Meter(tick(time), numerator, denominator))
             else:
                 counts["meters_ignored"] += 1
-    return score
+    return with_upbeat(score, counts)

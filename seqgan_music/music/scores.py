@@ -68,7 +68,8 @@ def piece_from_score(score: Score, counts: Counter[str] | None = None) -> Piece:
     counts = Counter() if counts is None else counts
     grid = score.ticks_per_beat
     notes = _without_overlaps([note for part in score.parts for note in part.notes], counts)
-    meters = _at_bar_lines(score.meters, grid, counts)
+    meters, moved = _at_bar_lines(score.meters, grid)
+    counts["meters_moved_to_bar_line"] += len(moved)
     tempos = _clamped(score.tempos, counts)
     program = next((part.program for part in score.parts if part.notes), 0)
     start, end = 0, 1
@@ -87,6 +88,27 @@ def piece_from_score(score: Score, counts: Counter[str] | None = None) -> Piece:
         program,
         score.name,
     )
+
+
+def with_upbeat(score: Score, counts: Counter[str]) -> Score:
+    """Return the score begun later in its first bar, if that puts every change of meter on a bar line.
+
+    Sequencers write an upbeat at tick 0 and say nothing of it; a later change of meter betrays it.
+    """
+    _, waits = _at_bar_lines(score.meters, score.ticks_per_beat)
+    if not waits:
+        return score
+
+    def later(events: list[_Change]) -> list[_Change]:
+        return [replace(event, onset=event.onset + waits[0]) if event.onset else event for event in events]
+
+    meters = later(score.meters)
+    if _at_bar_lines(meters, score.ticks_per_beat)[1]:
+        return score
+    counts["upbeats_filled"] += 1
+    for part in score.parts:
+        part.notes = [replace(note, onset=note.onset + waits[0]) for note in part.notes]
+    return replace(score, meters=meters, tempos=later(score.tempos))
 
 
 def piece_from_stream(stream: Any, ticks_per_beat: int, name: str, max_notes: int = 50_000) -> Piece:
@@ -244,7 +266,7 @@ def _with_repeats(begins: list[bool], turns: list[int], passes: list[frozenset[i
             while group < len(passes) and passes[group]:
                 group += 1
             chosen = [i for i in range(index, group) if turn in passes[i]]
-            rounds = max(max(numbers) for numbers in passes[index:group])
+            rounds = min(8, max(max(numbers) for numbers in passes[index:group]))
             order += chosen
             returns = any(turns[i] > 1 for i in chosen) and turn < rounds
             if turns[group - 1] > 1 and len(set(passes[index:group])) == 1 and turn < rounds + 1:
@@ -503,8 +525,9 @@ def _without_overlaps(notes: list[Note], counts: Counter[str]) -> list[Note]:
     return kept
 
 
-def _at_bar_lines(meters: list[Meter], ticks_per_beat: int, counts: Counter[str]) -> list[Meter]:
-    placed = [Meter(0, 4, 4)]
+def _at_bar_lines(meters: list[Meter], ticks_per_beat: int) -> tuple[list[Meter], list[int]]:
+    """Return the meters, each from a bar line on, and by how many ticks those inside a bar had to wait."""
+    placed, waits = [Meter(0, 4, 4)], []
     for meter in sorted(meters, key=attrgetter("onset")):
         now = placed[-1]
         length = now.bar_ticks(ticks_per_beat)
@@ -513,9 +536,10 @@ def _at_bar_lines(meters: list[Meter], ticks_per_beat: int, counts: Counter[str]
             placed.pop()
         elif (meter.numerator, meter.denominator) == (now.numerator, now.denominator):
             continue
-        counts["meters_moved_to_bar_line"] += onset != meter.onset
+        if onset != meter.onset:
+            waits.append(onset - meter.onset)
         placed.append(replace(meter, onset=onset))
-    return placed
+    return placed, waits
 
 
 def _clamped(tempos: list[Tempo], counts: Counter[str]) -> list[Tempo]:
