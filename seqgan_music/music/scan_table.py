@@ -109,10 +109,9 @@ def _music(scan: Mapping[str, Any]) -> Iterator[str]:
     yield from _row("  Polyphony", f"{totals['chords'] / totals['onsets']:.1%} of onsets have more than one note")
     meters = [f"{meter} {count / totals['pieces']:.0%}" for meter, count in scan["meters"].items()]
     yield from _row("  Meters", _some(meters, 6))
-    yield from _row("  Pitches", f"{totals['lowest']} to {totals['highest']} (21 to 108 are the piano's keys)")
-    yield from _row(
-        "  Typical", f"{scan['typical']['qpm']:g} beats a minute, instrument {scan['typical']['program']}"
-    )
+    yield from _row("  Pitches", f"{_pitch(totals['lowest'])} to {_pitch(totals['highest'])}")
+    typical = scan["typical"]
+    yield from _row("  Typical", f"{typical['qpm']:.0f} beats a minute, General MIDI program {typical['program']}")
 
 
 def _related(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -152,4 +151,10 @@ def _row(label: str, text: str) -> list[str]:
 
 
 def _wrapped(text: str, indent: str, first: str | None = None) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=indent if first is None else first, subsequent_indent=indent)
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
