@@ -1,0 +1,364 @@
+"""From a run and controls to pieces: what is asked for is what comes, to the bar, the key and the seed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from random_run import make_run
+
+from seqgan_music import compose as module
+from seqgan_music.compose import Composer, Grammars, Key, Primer, bars_of, compose, newest_run
+from seqgan_music.errors import ConfigError, InputError, RunError
+from seqgan_music.music.formats.midi import write_midi
+from seqgan_music.music.notes import HIGHEST_PITCH, LOWEST_PITCH, Meter, Note, Piece, Tempo
+
+TOKENIZERS = ["note_event", "pitch_grid"]
+MAJOR = {0, 2, 4, 5, 7, 9, 11}
+# Three bars of 3/4 and one beat: the primer ends inside its fourth bar.
+TUNE = Piece(
+    tuple(Note(12 * beat, 60 + (5 * beat) % 12, 12) for beat in range(10)),
+    meters=(Meter(0, 3, 4),),
+    tempos=(Tempo(0, 90.0),),
+    program=40,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def composers(folder: Path) -> dict[str, Composer]:
+    return {name: Composer.open(make_run(folder / name, name)) for name in TOKENIZERS}
+
+
+@pytest.fixture(scope="module")
+def composer(composers: dict[str, Composer]) -> Composer:
+    return composers["note_event"]
+
+
+@pytest.fixture(scope="module")
+def tune(folder: Path) -> Path:
+    write_midi(TUNE, folder / "tune.mid")
+    return folder / "tune.mid"
+
+
+@pytest.fixture(scope="module")
+def primers(composers: dict[str, Composer], tune: Path) -> dict[str, Primer]:
+    return {name: composer.read_primer(tune) for name, composer in composers.items()}
+
+
+@pytest.fixture(scope="module")
+def primer(primers: dict[str, Primer]) -> Primer:
+    return primers["note_event"]
+
+
+# Length
+
+
+@pytest.mark.parametrize("bars", [1, 2, 16, 120])
+def test_exactly_the_bars_asked_for(composer: Composer, bars: int) -> None:
+    for made in composer.compose(seed=1, count=2, bars=bars):
+        assert (len(bars_of(made.piece)), made.finished, made.dropped.total()) == (bars, True, 0)
+
+
+@pytest.mark.parametrize("bars", [1, 16, 120])
+def test_a_grid_has_exactly_the_steps_of_its_bars(composers: dict[str, Composer], bars: int) -> None:
+    (made,) = composers["pitch_grid"].compose(seed=1, bars=bars)
+    assert (len(made.ids), made.finished) == (8 * bars, True)
+    assert made.piece.end <= 48 * bars
+
+
+def test_sixteen_bars_unless_told(composer: Composer) -> None:
+    (made,) = composer.compose(seed=1)
+    assert len(bars_of(made.piece)) == 16
+
+
+@pytest.mark.parametrize(("seconds", "tempo"), [(0.5, 120.0), (10, 90.0), (60, 200.0)])
+def test_seconds_are_kept_to_within_the_last_bar(composer: Composer, seconds: float, tempo: float) -> None:
+    for made in composer.compose(seed=3, count=3, seconds=seconds, tempo=tempo):
+        last_bar = bars_of(made.piece)[-1].length * 60 / (tempo * 12)
+        assert made.piece.tempos == (Tempo(0, tempo),)
+        assert seconds - last_bar < made.piece.seconds_at(made.piece.end) <= seconds + 1e-9
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_generator_that_will_not_end_is_stopped_and_said(
+    composers: dict[str, Composer], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TOKENS_A_BEAT", 1)
+    (made,) = composers[name].compose(seed=1, seconds=60, tempo=120)
+    assert (made.finished, len(made.ids)) == (False, 120 + 1)
+    assert made.piece.notes
+
+
+# Randomness
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_each_of_several_can_be_made_again_alone(composers: dict[str, Composer], name: str) -> None:
+    several = composers[name].compose(seed=5, count=3, bars=4, temperature=0.8, top_p=0.9)
+    assert [made.seed for made in several] == [5, 6, 7]
+    for made in several:
+        assert composers[name].compose(seed=made.seed, bars=4, temperature=0.8, top_p=0.9) == [made]
+    assert len({made.ids for made in several}) == 3
+
+
+def test_the_likeliest_token_alone_needs_no_seed(composer: Composer) -> None:
+    one, other = composer.compose(seed=1, bars=4, top_k=1) + composer.compose(seed=99, bars=4, top_k=1)
+    assert one.ids == other.ids
+    cold, colder = composer.compose(seed=1, bars=4, temperature=1e-4) + composer.compose(seed=9, bars=4, top_p=1e-6)
+    assert (cold.ids, colder.ids) == (one.ids, one.ids)
+
+
+# Key
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "signature", "classes"),
+    [
+        ("C major", "C major", "C major", MAJOR),
+        ("A minor", "A minor", "A minor", MAJOR),
+        ("f# minor", "F# minor", "F# minor", {6, 8, 9, 11, 1, 2, 4}),
+        ("Bb", "Bb major", "Bb major", {10, 0, 2, 3, 5, 7, 9}),
+        ("bb minor", "Bb minor", "Bb minor", {10, 0, 1, 3, 5, 6, 8}),
+        ("b minor", "B minor", "B minor", {11, 1, 2, 4, 6, 7, 9}),
+        ("Em", "E minor", "E minor", {4, 6, 7, 9, 11, 0, 2}),
+        ("CM", "C major", "C major", MAJOR),
+        ("  E flat MAJOR ", "Eb major", "Eb major", {3, 5, 7, 8, 10, 0, 2}),
+        ("C♯ min", "C# minor", "C# minor", {1, 3, 4, 6, 8, 9, 11}),
+        ("D dorian", "D dorian", "C major", MAJOR),
+        ("Gmix", "G mixolydian", "C major", MAJOR),
+        ("F-lydian", "F lydian", "C major", MAJOR),
+        ("A harmonic minor", "A harmonic minor", "A minor", (MAJOR - {7}) | {8}),
+    ],
+)
+def test_keys_as_people_write_them(text: str, name: str, signature: str, classes: set[int]) -> None:
+    assert Key.parse(text) == Key(name, signature, frozenset(classes))
+
+
+@given(
+    tonic=st.sampled_from([letter + sign for letter in "CDEFGAB" for sign in ("", "#", "b")]),
+    mode=st.sampled_from(["major", "minor", "dorian", "phrygian", "lydian", "mixolydian", "locrian"]),
+)
+def test_a_signature_has_the_scales_own_notes(tonic: str, mode: str) -> None:
+    key = Key.parse(f"{tonic} {mode}")
+    number = pretty_midi.key_name_to_key_number(key.signature)
+    parent = number if number < 12 else number - 12 + 3
+    assert key.pitch_classes == {(parent + degree) % 12 for degree in MAJOR}
+    assert pretty_midi.note_name_to_number(f"{tonic}4") % 12 in key.pitch_classes
+    assert min(key.pitches) >= LOWEST_PITCH
+    assert max(key.pitches) <= HIGHEST_PITCH
+
+
+@pytest.mark.parametrize("text", ["", "H major", "C banana", "g", "C majr", "Bbb", "5", "C" * 99])
+def test_what_is_no_key_is_one_line_with_examples(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^[^\n]*'C major', 'A minor'[^\n]*$"):
+        Key.parse(text)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("key", ["C major", "F# minor", "D dorian"])
+def test_every_note_lies_in_the_key(composers: dict[str, Composer], name: str, key: str) -> None:
+    scale = Key.parse(key)
+    for made in composers[name].compose(seed=1, count=3, bars=8, key=scale):
+        assert {note.pitch % 12 for note in made.piece.notes} <= scale.pitch_classes
+        assert made.finished
+
+
+# Primer
+
+
+def test_a_primer_is_read_as_the_tokenizer_holds_it(primer: Primer) -> None:
+    assert primer.piece == replace(TUNE, name="tune.mid")
+    assert (primer.full_bars, primer.others) == (3, 0)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_kept_primer_opens_the_piece(
+    composers: dict[str, Composer], primers: dict[str, Primer], name: str
+) -> None:
+    held = primers[name]
+    for made in composers[name].compose(seed=1, count=4, bars=5, primer=held):
+        opening = [n for n in made.piece.notes if n.onset < held.piece.notes[-1].onset]
+        assert opening == list(held.piece.notes[:-1])
+        if name == "note_event":
+            assert len(bars_of(made.piece)) == 3 + 5
+            assert bars_of(made.piece)[0].meter == (3, 4)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("key", [None, Key.parse("C# major")])
+def test_without_the_primer_the_rest_of_the_same_piece_is_there(
+    composers: dict[str, Composer], primers: dict[str, Primer], name: str, key: Key | None
+) -> None:
+    held = primers[name]
+    whole = composers[name].compose(seed=1, count=6, bars=5, primer=held, key=key)
+    rest = composers[name].compose(seed=1, count=6, bars=5, primer=held, key=key, keep_primer=False)
+    start = sum(bar.length for bar in bars_of(held.piece)[: held.full_bars])
+    for kept, new in zip(whole, rest, strict=True):
+        assert kept.ids == new.ids
+        moved = {(note.onset + start, note.pitch) for note in new.piece.notes}
+        everything = {(note.onset, note.pitch) for note in kept.piece.notes}
+        primer_notes = {(note.onset, note.pitch) for note in held.piece.notes}
+        # A grid cannot tell a last note that is held on from one that is struck again.
+        assert everything - primer_notes == moved - {(held.piece.end, held.piece.notes[-1].pitch)}
+        assert everything >= primer_notes
+        if key:
+            assert {note.pitch % 12 for note in new.piece.notes} <= key.pitch_classes
+        if name == "note_event":
+            assert len(bars_of(new.piece)) == 5
+            assert new.piece.meters[0] == Meter(0, *bars_of(kept.piece)[3].meter)
+
+
+def test_an_upbeat_under_the_primers_last_chord_comes_with_its_bar(composer: Composer, tmp_path: Path) -> None:
+    chord = Piece(tuple(Note(48, pitch, 48) for pitch in (60, 64, 67)))
+    write_midi(replace(chord, notes=(Note(0, 60, 12), *chord.notes)), tmp_path / "chord.mid")
+    held = composer.read_primer(tmp_path / "chord.mid")
+    assert held.full_bars == 2
+    lengths = set()
+    for made in composer.compose(seed=1, count=12, bars=3, primer=held, keep_primer=False):
+        upbeat = len(bars_of(made.piece)) == 4
+        lengths.add(len(bars_of(made.piece)))
+        assert not upbeat or any(note.onset < 48 for note in made.piece.notes)
+    assert lengths == {3, 4}
+
+
+def test_tempo_and_program_are_asked_for_or_the_primers_or_the_runs(
+    folder: Path, composers: dict[str, Composer], primer: Primer
+) -> None:
+    typical = Composer.open(make_run(folder / "typical", typical={"qpm": 132.5, "program": 73}))
+
+    def of(composer: Composer, **controls: object) -> tuple[float, int]:
+        (made,) = composer.compose(seed=1, bars=1, **controls)  # type: ignore[arg-type]
+        return made.piece.tempos[0].qpm, made.piece.program
+
+    assert of(composers["note_event"]) == (120.0, 0)
+    assert of(typical) == (132.5, 73)
+    assert of(typical, primer=primer) == (90.0, 40)
+    assert of(typical, primer=primer, tempo=61.5, program=0) == (61.5, 0)
+    # A step of the paper's grid lasts 0.4 s whatever the training music's tempo.
+    (made,) = composers["pitch_grid"].compose(seed=1, bars=1)
+    assert made.piece.seconds_at(6) == pytest.approx(0.4)
+
+
+def test_primers_that_cannot_be_used_are_one_line(composer: Composer, tmp_path: Path) -> None:
+    (tmp_path / "broken.mid").write_bytes(b"MThd, or so it says")
+    write_midi(Piece(()), tmp_path / "silent.mid")
+    (tmp_path / "text.txt").write_text("la la la")
+    (tmp_path / "folder.mid").mkdir()
+    for name, message in {
+        "missing.mid": "is not there",
+        "folder.mid": "is a folder",
+        "text.txt": "is of no known kind. Kinds: .abc",
+        "broken.mid": "cannot be used: ",
+        "silent.mid": "cannot be used: no notes",
+    }.items():
+        with pytest.raises(InputError, match=message) as caught:
+            composer.read_primer(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+# Runs
+
+
+def test_values_that_cannot_be_are_refused_before_the_run_is_looked_at() -> None:
+    for controls, message in (
+        ({"count": 0}, "count must be 1 to 10000, not 0."),
+        ({"seed": -1}, "seed must be 0 to 2^63 - 10001, not -1."),
+        ({"seed": 2**63}, "seed must be"),
+        ({"temperature": 0.0}, "temperature must be above 0 and at most 100, not 0.0."),
+        ({"temperature": float("nan")}, "temperature must be"),
+        ({"temperature": float("inf")}, "temperature must be"),
+        ({"top_k": -1}, "top-k must be 0 (off) or more, not -1."),
+        ({"top_p": 0.0}, "top-p must be above 0 and at most 1, not 0.0."),
+        ({"top_p": 1.01}, "top-p must be"),
+        ({"bars": 0}, "bars must be 1 to 10000, not 0."),
+        ({"bars": 10_001}, "bars must be"),
+        ({"seconds": 0.0}, "seconds must be above 0 and at most 7200, not 0.0."),
+        ({"seconds": float("nan")}, "seconds must be"),
+        ({"bars": 4, "seconds": 4.0}, "Give bars or seconds, not both."),
+        ({"tempo": 9.9}, "tempo must be 10 to 400 quarter notes a minute, not 9.9."),
+        ({"tempo": float("nan")}, "tempo must be"),
+        ({"program": 128}, "program must be 0 to 127, not 128."),
+        ({"key": "H"}, "'H' is not a key."),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            compose(Path("no such run"), **({"seed": 1} | controls))  # type: ignore[arg-type]
+        assert str(caught.value).startswith(message)
+
+
+def test_the_function_does_all_from_the_folder(
+    folder: Path, composer: Composer, tune: Path, primer: Primer
+) -> None:
+    made = compose(folder / "note_event", seed=3, bars=3, key="C major", primer=tune, keep_primer=False)
+    assert made == composer.compose(seed=3, bars=3, key=Key.parse("C major"), primer=primer, keep_primer=False)
+
+
+def test_a_run_that_is_not_there_or_not_whole_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"There is no run .*nowhere\. Train one first"):
+        Composer.open(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match="vocabulary"):
+        Composer.open(tmp_path / "empty")
+
+
+def test_a_checkpoint_of_another_vocabulary_is_one_line_with_both_numbers(tmp_path: Path) -> None:
+    composer = Composer.open(make_run(tmp_path / "mixed", "pitch_grid", vocabulary_size=300))
+    with pytest.raises(RunError, match=r"300 tokens, vocabulary.json 89: they are of different runs"):
+        composer.compose(seed=1)
+
+
+@pytest.mark.parametrize("scan", ["", "[]", '{"typical": 3}', '{"typical": {"qpm": "fast"}}', "[" * 10_000])
+def test_a_damaged_scan_only_costs_its_defaults(tmp_path: Path, scan: str) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "scan.json").write_text(scan)
+    assert (Composer.open(run).qpm, Composer.open(run).program) == (120.0, 0)
+
+
+def test_the_newest_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"Train one \(seqgan-music train DIR\) or name one with --run"):
+        newest_run(tmp_path / "runs")
+    for age, name in enumerate(["c", "a", "b"]):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.toml").write_text("")
+        os.utime(tmp_path / "runs" / name / "config.toml", (1000 - age, 1000 - age))
+    latest = tmp_path / "runs" / "latest"
+    assert newest_run(tmp_path / "runs").name == "c"
+    latest.write_text("a\n")
+    assert newest_run(tmp_path / "runs").name == "a"
+    latest.write_text("gone")
+    assert newest_run(tmp_path / "runs").name == "c"
+    latest.write_text("")
+    assert newest_run(tmp_path / "runs").name == "c"
+    latest.unlink()
+    latest.symlink_to("b")
+    assert newest_run(tmp_path / "runs").name == "b"
+    latest.unlink()
+    latest.symlink_to("gone")
+    assert newest_run(tmp_path / "runs").name == "c"
+
+
+def test_grammars_side_by_side_end_on_their_own(composer: Composer) -> None:
+    lengths, rng = [1, 4, 2], np.random.default_rng(1)
+    grammars = Grammars([composer.tokenizer.grammar(bars=bars) for bars in lengths])
+    rows: list[list[int]] = [[], [], []]
+    while not grammars.finished.all():
+        allowed = grammars.allowed()
+        assert allowed.any(axis=1).tolist() == (~grammars.finished).tolist()
+        tokens = np.array([rng.choice(np.flatnonzero(row)) if row.any() else 0 for row in allowed])
+        for row, token, finished in zip(rows, tokens, grammars.finished, strict=True):
+            row += [] if finished else [int(token)]
+        grammars.advance(tokens)
+    for row, bars in zip(rows, lengths, strict=True):
+        decoded = composer.tokenizer.decode(row)
+        assert (len(bars_of(decoded.piece)), decoded.dropped.total()) == (bars, 0)
