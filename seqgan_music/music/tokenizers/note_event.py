@@ -40,9 +40,10 @@ from seqgan_music.music.tokenizers import Decoded
 METERS = (
     *((beats, 4) for beats in (4, 3, 2, 6, 5, 7, 1, 8)),
     *((halves, 2) for halves in (2, 3, 4, 1)),
-    *((eighths, 8) for eighths in (6, 3, 9, 12, 5, 7, 4, 2, 8, 10, 11, 15)),
-    *((sixteenths, 16) for sixteenths in (3, 6, 9, 12)),
+    *((eighths, 8) for eighths in (6, 3, 9, 12, 5, 7, 4, 2, 8, 10, 11, 15, 1)),
+    *((sixteenths, 16) for sixteenths in (3, 6, 9, 12, 1, 5, 7)),
 )
+"""Meters that have a token, no bar longer than 8 beats; the shortest are for incomplete bars."""
 LONGEST_BAR_BEATS = 8
 MOST_BARS = 20_000
 """No note begins after so many bars: whatever the ids, a decoded piece is bounded."""
@@ -206,7 +207,7 @@ class NoteEvent:
             if note.pitch in PITCHES and note.onset >= 0
         ]
         _count(changed, "notes outside the 88 keys", len(piece.notes) - len(events))
-        _count(changed, "tempo changes", len(piece.tempos) - 1)
+        _count(changed, "tempo changes left out", len(piece.tempos) - 1)
         meters = piece.meters or (_COMMON_TIME,)
         if piece.ticks_per_beat != self.ticks_per_beat:
             up, down = self.ticks_per_beat, piece.ticks_per_beat
@@ -219,7 +220,7 @@ class NoteEvent:
         centres = [_centre(index, bins) for index in range(max(1, bins))]
         _count(
             changed,
-            "velocities rounded",
+            "velocities rounded" if bins else "velocities left out",
             sum(event[3] != centres[new[3]] for event, new in zip(events, rounded, strict=True)),
         )
         rounded.sort()
@@ -296,7 +297,7 @@ class NoteEventGrammar:
         self._bar = -1
         self._onset = -1  # of the last group; no later note may begin before it
         self._cursor = 0  # where the last group ended: the implied onset
-        self._sounding = 0  # where the last note ends
+        self._sounds_until: dict[int, int] = {}  # of the latest note of each pitch: a later one cuts it
         self._used = 0  # bit set: pitches that already begin at `_onset`
         self._velocity = -1
         self._holds = 0
@@ -304,6 +305,7 @@ class NoteEventGrammar:
         self._most_bars = MOST_BARS
         self._most_ticks: int | None = None
         self._bounded = False
+        self._open: list[tuple[int, int]] | None = None  # what `_ranges` found for this state
 
     def constrain(self, bars: int | None, ticks: int | None, asked: int) -> None:
         """From here on: so many bars, ticks and this bit set of pitches; as much more as what is there needs."""
@@ -314,6 +316,7 @@ class NoteEventGrammar:
         if ticks is not None:
             self._most_ticks = max(ticks, self._bar_start + 1 + opening * self._bar_ticks)
         self._asked = asked
+        self._open = None
         if self._phase in ("placed", "voiced") and not asked & ~self._used:
             self._asked = _ALL_PITCHES
 
@@ -321,18 +324,17 @@ class NoteEventGrammar:
         """(V,) true for each id that may come next; all false when finished."""
         mask = np.zeros(len(self._layout.names), dtype=np.bool_)
         first = self._layout.pitch
-        for low, high in self._open():
-            if low == first:
-                bits = np.frombuffer(self._pitches().to_bytes(len(PITCHES) // 8, "little"), dtype=np.uint8)
+        for low, high in self._ranges():
+            mask[low:high] = True
+            if low == first and (pitches := self._pitches()) != _ALL_PITCHES:
+                bits = np.frombuffer(pitches.to_bytes(len(PITCHES) // 8, "little"), dtype=np.uint8)
                 mask[low:high] = np.unpackbits(bits, bitorder="little")
-            else:
-                mask[low:high] = True
         return mask
 
     def accepts(self, token: int) -> bool:
         """Whether this id may come next."""
         first = self._layout.pitch
-        for low, high in self._open():
+        for low, high in self._ranges():
             if low <= token < high:
                 return low != first or bool(self._pitches() >> (token - first) & 1)
         return False
@@ -344,6 +346,7 @@ class NoteEventGrammar:
 
     def take(self, token: int) -> None:
         """Take one id that is known to be allowed."""
+        self._open = None
         at = self._layout
         kind = at.kinds[token]
         if kind == "PITCH":
@@ -357,7 +360,7 @@ class NoteEventGrammar:
             self._used |= sum(1 << pitch for pitch in self.chord)
             self.chord = ()
             self._phase, self._holds = "free", MOST_HOLDS
-            self._sound_until(self._onset + past_onset + 1)
+            self._last_until(self._onset + past_onset + 1)
         elif kind == "AT":
             self._begin(self._bar_start + token - at.position)
             self._phase = "placed"
@@ -367,7 +370,7 @@ class NoteEventGrammar:
             onset, duration, velocity, chord = self.groups[-1]
             self.groups[-1] = (onset, duration + self._bar_ticks, velocity, chord)
             self._holds -= 1
-            self._sound_until(self._cursor + self._bar_ticks)
+            self._last_until(self._cursor + self._bar_ticks)
         elif kind == "VELOCITY":
             if self._phase == "free":
                 self._begin(max(self._cursor, self._bar_start))
@@ -379,44 +382,50 @@ class NoteEventGrammar:
         else:
             self.finished = True
 
-    def _open(self) -> list[tuple[int, int]]:
-        """Ranges of ids that may come next; the pitches are those of `_pitches` only."""
+    def _ranges(self) -> list[tuple[int, int]]:
+        """Ranges of ids that may come next; of the pitches only those of `_pitches`."""
+        if self._open is None:
+            self._open = self._find_ranges()
+        return self._open
+
+    def _find_ranges(self) -> list[tuple[int, int]]:
         at, phase = self._layout, self._phase
         pitches = (at.pitch, at.pitch + len(PITCHES))
         if self.finished:
             return []
         if phase == "chord":
-            return [pitches, *self._open_ends()]
+            return [pitches, *self._ends()]
         if phase == "voiced":
             return [pitches]
         if phase == "placed":
-            return self._open_voices(pitches)
+            return self._voices(pitches)
         if phase == "start":
             return [(at.meter, at.meter + len(METERS))]
         if phase == "meter":
             return [(at.bar, at.bar + 1)]
         start, ticks = self._bar_start, self._bar_ticks
         limit = self._limit()
+        sounding = max(self._sounds_until.values(), default=0) if self._bounded else 0
         implied = max(self._cursor, start)
         earliest = max(0, self._onset - start + (not self._asked & ~self._used))
         ranges = _without(
             at.position + earliest, at.position + min(ticks, limit - start), at.position + implied - start
         )
         if implied < limit:
-            ranges += self._open_voices(pitches)
+            ranges += self._voices(pitches)
         if start + ticks < limit:
             ranges.append((at.bar, at.bar + 1))
             # A held note would end beyond bar N if the bars under it became shorter.
-            if not self._bounded or self._sounding <= start + ticks:
+            if sounding <= start + ticks:
                 ranges += _without(at.meter, at.meter + len(METERS), at.meter + self._meter)
         if self._holds and not (self._bounded and self._cursor + ticks > limit):
             ranges.append((at.hold, at.hold + 1))
         last_bar = start + (limit - 1 - start) // ticks * ticks
-        if self.groups and (not self._bounded or self._sounding > last_bar):
+        if self.groups and (not self._bounded or sounding > last_bar):
             ranges.append((at.end_of_piece, at.end_of_piece + 1))
         return ranges
 
-    def _open_voices(self, pitches: tuple[int, int]) -> list[tuple[int, int]]:
+    def _voices(self, pitches: tuple[int, int]) -> list[tuple[int, int]]:
         """A pitch, or first a loudness that differs from the one in force; the first note needs one."""
         at = self._layout
         if not at.velocities:
@@ -424,7 +433,7 @@ class NoteEventGrammar:
         loudness = _without(at.velocity, at.velocity + at.velocities, at.velocity + self._velocity)
         return loudness if self._velocity < 0 else [pitches, *loudness]
 
-    def _open_ends(self) -> list[tuple[int, int]]:
+    def _ends(self) -> list[tuple[int, int]]:
         """Ends in this bar after the onset, and in the next bar up to the onset's position."""
         first, ticks = self._layout.end, self._bar_ticks
         position = self._onset - self._bar_start
@@ -463,9 +472,9 @@ class NoteEventGrammar:
             self.meters.append((self._bar_start, self._meter))
         self._phase = "free"
 
-    def _sound_until(self, tick: int) -> None:
+    def _last_until(self, tick: int) -> None:
         self._cursor = tick
-        self._sounding = max(self._sounding, tick)
+        self._sounds_until.update(dict.fromkeys(self.groups[-1][3], tick))
 
 
 class _Layout:
@@ -508,12 +517,12 @@ class _Span:
 
 @lru_cache(maxsize=1024)
 def _nearest_meter(numerator: int, denominator: int) -> int:
-    """Index of the meter itself, of one whose bar is the same or an equal part of it, or the nearest in length."""
+    """Index of the meter itself, of one whose bar is as long or an equal part of a beat or more, or the nearest."""
     if (numerator, denominator) in METERS:
         return METERS.index((numerator, denominator))
     lengths = [Fraction(4 * n, d) for n, d in METERS]
     beats = Fraction(4 * numerator, denominator)
-    for parts in range(1, 1 + int(beats / min(lengths))):
+    for parts in range(1, 1 + max(1, int(beats))):
         same = [index for index, length in enumerate(lengths) if length * parts == beats]
         if same:
             return min(same, key=lambda index: abs(METERS[index][1] - denominator))
