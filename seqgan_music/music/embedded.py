@@ -20,7 +20,7 @@ import time
 import tomllib
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -47,10 +47,10 @@ DEFAULT_SETTINGS = """\
 # `seqgan-music corpus --list` describes the collections.
 
 [folk]           # dance tunes of Scotland, Ireland and America, printed 1778-1903: one melody each
-pieces = 2000    # of about 3,500; a number is spread over the books
+pieces = 1500    # of about 3,800; a number is spread over the books
 
 [chorales]       # four-part chorales of J. S. Bach
-pieces = "all"   # about 340
+pieces = "all"   # about 400
 """
 
 
@@ -157,28 +157,9 @@ def write(
         manifest = _manifest(folder)
         if _covers(manifest, limit):
             return _mend(name, root, folder, manifest, workers, progress)
-        limit = max(limit, len(manifest["pieces"])) if limit is not None else None
-        result = Written(name, folder, [], [])
-        heard: dict[str, tuple[int, str]] = {}
-        todo = sources(name)
-        considered = 0
-        for source, outcome, data in _conversions(name, root, todo, limit, workers, progress):
-            considered += 1
-            if isinstance(outcome, _Converted):
-                pitch, first = heard.setdefault(outcome.shape, (outcome.pitch, source.stem))
-                if first != source.stem:
-                    how = "the same notes as" if pitch == outcome.pitch else "the same notes in another key as"
-                    outcome = Failure("duplicate", f"{how} {first}.mid")
-            entry = {"source": source.file, "index": source.index, "number": source.number, "title": source.title}
-            if isinstance(outcome, Failure):
-                result.left_out.append({**entry, "reason": outcome.reason, "detail": outcome.detail})
-            else:
-                _put(result, source.stem, data)
-                result.pieces.append(_entry(entry, source.stem, outcome, data))
-                if len(result.pieces) == limit:
-                    break
-        _save_manifest(result, complete=considered == len(todo))
-        return result
+        if limit is not None:
+            limit = max(limit, len(manifest["pieces"]))
+        return _write_anew(name, root, folder, manifest, limit, workers, progress)
 
 
 def ensure(folder: Path, *, progress: bool) -> str | None:
@@ -188,7 +169,7 @@ def ensure(folder: Path, *, progress: bool) -> str | None:
     and what `write` raises.
     """
     settings = folder / SETTINGS
-    if not settings.is_file():
+    if not os.path.isfile(settings):
         return None
     began, said = time.monotonic(), []
     for name, limit in _wanted(settings).items():
@@ -209,7 +190,7 @@ def default_folder(*, progress: bool) -> Path:
     if place is None:
         raise InputError("There is no cache folder to keep the embedded corpus in: give a folder of MIDI files.")
     folder = place / "midi_data"
-    if not (folder / SETTINGS).exists():
+    if not os.path.lexists(folder / SETTINGS):
         with replacing(folder / SETTINGS) as temporary:
             temporary.write_text(DEFAULT_SETTINGS, "utf-8")
     ensure(folder, progress=progress)
@@ -274,6 +255,43 @@ def _is_good(folder: Path, piece: dict[str, Any]) -> bool:
         return False
 
 
+def _write_anew(
+    name: str,
+    root: Path,
+    folder: Path,
+    former: dict[str, Any],
+    limit: int | None,
+    workers: int | None,
+    progress: bool,
+) -> Written:
+    """Take pieces in order until there are `limit`; unchanged files of a former manifest that none is go."""
+    result = Written(name, folder, [], [])
+    first_heard: dict[str, tuple[int, str]] = {}
+    todo, considered = sources(name), 0
+    with closing(_conversions(name, root, todo, limit, workers, progress)) as conversions:
+        for source, outcome, data in conversions:
+            considered += 1
+            if isinstance(outcome, _Converted):
+                pitch, stem = first_heard.setdefault(outcome.shape, (outcome.pitch, source.stem))
+                if stem != source.stem:
+                    key = "" if pitch == outcome.pitch else " in another key"
+                    outcome = Failure("duplicate", f"the same notes{key} as {stem}.mid")
+            entry = {"source": source.file, "index": source.index, "number": source.number, "title": source.title}
+            if isinstance(outcome, Failure):
+                result.left_out.append({**entry, "reason": outcome.reason, "detail": outcome.detail})
+                continue
+            _put(result, source.stem, data)
+            result.pieces.append(_entry(entry, source.stem, outcome, data))
+            if len(result.pieces) == limit:
+                break
+    kept = {piece["file"] for piece in result.pieces}
+    for piece in former["pieces"]:
+        if piece["file"] not in kept and _is_good(folder, piece):
+            (folder / piece["file"]).unlink(missing_ok=True)
+    _save_manifest(result, complete=considered == len(todo))
+    return result
+
+
 def _mend(
     name: str, root: Path, folder: Path, manifest: dict[str, Any], workers: int | None, progress: bool
 ) -> Written:
@@ -281,11 +299,17 @@ def _mend(
     result = Written(name, folder, manifest["pieces"], manifest["left_out"])
     lacking = {(p["source"], p["index"]): p for p in manifest["pieces"] if not _is_good(folder, p)}
     todo = [source for source in sources(name) if (source.file, source.index) in lacking]
-    for source, outcome, data in _conversions(name, root, todo, None, workers, progress):
-        piece = lacking[source.file, source.index]
-        if isinstance(outcome, _Converted):
-            _put(result, Path(piece["file"]).stem, data)
-            piece |= _entry({}, Path(piece["file"]).stem, outcome, data)
+    with closing(_conversions(name, root, todo, None, workers, progress)) as conversions:
+        for source, outcome, data in conversions:
+            piece = lacking.pop((source.file, source.index))
+            if isinstance(outcome, _Converted):
+                _put(result, Path(piece["file"]).stem, data)
+                piece |= _entry({}, Path(piece["file"]).stem, outcome, data)
+            else:
+                result.pieces.remove(piece)
+                result.left_out.append({**piece, "reason": outcome.reason, "detail": outcome.detail})
+    for piece in lacking.values():  # of another music21, whose corpus has it no more
+        result.pieces.remove(piece)
     _save_manifest(result, complete=manifest["complete"])
     return result
 
@@ -325,11 +349,9 @@ def _save_manifest(result: Written, *, complete: bool) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    for place in (folder, *folder.parents):
-        if place.exists():
-            if not place.is_dir():
-                raise OutputError(f"Cannot write into {folder}: {place} is a file. Choose another folder.")
-            break
+    nearest = next(place for place in (folder, *folder.parents, Path.cwd()) if os.path.lexists(place))
+    if not os.path.isdir(nearest):
+        raise OutputError(f"Cannot write into {folder}: {nearest} is not a folder. Choose another folder.")
     try:
         check_writable(folder / MANIFEST)
         folder.mkdir(parents=True, exist_ok=True)
@@ -373,7 +395,7 @@ class _Converted:
 
 def _conversions(
     name: str, root: Path, todo: list[Source], limit: int | None, workers: int | None, progress: bool
-) -> Iterator[tuple[Source, _Converted | Failure, bytes]]:
+) -> Generator[tuple[Source, _Converted | Failure, bytes], None, None]:
     """Yield each source with what came of it and the bytes of its MIDI file, in the order of `todo`."""
     from tqdm import tqdm
 
@@ -470,9 +492,8 @@ def _tunes(text: str, file: str, book: str, place: int) -> Iterator[Source]:
     for index, tune in enumerate(tunes):
         printed = re.match(r"X:\s*(\d+)", tune)
         number = printed[1].lstrip("0") or "0" if printed and book != "ryan" else str(place)
-        title = next(
-            (" ".join(line.split()) for line in re.findall(r"(?m)^T:(.*)$", tune) if line.strip()), "Untitled"
-        )
+        titles = re.findall(r"(?m)^T:[ \t]*(\S.*)$", re.sub(r"\\[`'^\"~,/]", "", tune))
+        title = " ".join(titles[0].split()) if titles else "Untitled"
         yield Source(file, index, number, title, f"{_slug(title)}-{book}{volume}-{int(number):04d}", tune)
 
 
