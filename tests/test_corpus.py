@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -147,6 +147,16 @@ def test_wrong_folders_are_one_clear_line(tmp_path: Path) -> None:
             scan(path, CONFIG, check=False)
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_nothing_but_bad_files_is_a_scan_without_pieces(tmp_path: Path) -> None:
+    (tmp_path / "a.mid").write_bytes(b"scrap")
+    result = scan(tmp_path, CONFIG, check=False)
+    assert (result.pieces, result.related) == ((), ())
+    assert result.to_json()["totals"]["pieces"] == 0
+    assert "0 kept, 1 skipped" in result.table()
+    with pytest.raises(InputError, match="1 music file found, 0 pieces kept"):
+        result.check()
 
 
 def test_too_few_pieces_says_how_many_and_why(tmp_path: Path) -> None:
@@ -298,11 +308,7 @@ def test_a_second_scan_reads_no_file_and_says_the_same(tmp_path: Path, monkeypat
     (tmp_path / "bad.mid").write_bytes(b"MThd nonsense")
     first = scan(tmp_path, CONFIG)
 
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        assert not list(args[1])
-        return (nothing for nothing in ())
-
-    monkeypatch.setattr(corpus, "bounded_map", refuse)
+    monkeypatch.setattr(corpus, "bounded_map", None)
     monkeypatch.setattr(families, "kinship", None)
     again = scan(tmp_path, CONFIG)
     assert again.to_json() == first.to_json()

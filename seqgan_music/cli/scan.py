@@ -18,7 +18,7 @@ def command(folder: Path, track: str | None, as_json: bool, config_name: str, ov
     r"""Say which files of DIR can be learnt from, and what is wrong with the others.
 
     Reads .mid .midi .kar .abc .musicxml .mxl .xml .krn, in folders of any depth. Exit code 2 where there is too
-    little music to train on.
+    little music to train on. What was read is kept in ~/.cache/seqgan-music; SEQGAN_MUSIC_CACHE=DIR moves it.
 
     \b
     Example:

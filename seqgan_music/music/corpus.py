@@ -13,6 +13,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from seqgan_music.config import CorpusConfig, ReadingConfig
 from seqgan_music.errors import InputError
@@ -236,41 +236,25 @@ def _read_all(
     hashes = [_sha256(path, most) for path in paths]
     settings = asdict(config.reading)
     # The name belongs to the key because it names the piece and its suffix chooses the format.
-    keys = [key("reading", digest, path.name, settings) for path, digest in zip(paths, hashes, strict=True)]
+    origins = [(digest, path.name, settings) for digest, path in zip(hashes, paths, strict=True)]
+    keys = [key("reading", *origin) for origin in origins]
     # A failure may be the machine's, not the file's: it is tried again on another day.
-    failed = [
-        key("failure", today(), digest, path.name, settings) for path, digest in zip(paths, hashes, strict=True)
-    ]
-    stored = store.get([*keys, *failed])
+    failure_keys = [key("failure", today(), *origin) for origin in origins]
+    stored = store.get([*keys, *failure_keys])
     readings: dict[int, PackedReading] = {}
-    for index, (good, bad) in enumerate(zip(keys, failed, strict=True)):
-        data = stored.get(good) or stored.get(bad)
-        if hashes[index] is not None and data is not None:
-            try:
-                readings[index] = PackedReading.from_bytes(data)
-            except (ValueError, KeyError, TypeError):  # a value that is not ours: read the file again
-                continue
-    pending = [index for index in range(len(paths)) if index not in readings]
-    # The longest first, or one may be all that the last worker still does.
-    pending.sort(key=lambda index: (-_size(paths[index]), index))
-    work = {str(paths[index]): index for index in pending}
+    pending = []
+    for index, names in enumerate(zip(keys, failure_keys, strict=True)):
+        data = stored.get(names[0]) or stored.get(names[1])
+        if data is None or hashes[index] is None:
+            pending.append(index)
+        else:
+            readings[index] = PackedReading.from_bytes(data)
     fresh: dict[str, bytes] = {}
-    workers = min(config.workers or _cores(), -(-len(work) // _FILES_A_WORKER))
-    outcomes = bounded_map(
-        partial(_read_packed, config=config.reading),
-        work,
-        workers=workers,
-        max_seconds=config.reading.max_seconds,
-        max_memory_megabytes=config.reading.max_memory_megabytes,
-    )
     try:
-        for path, outcome in tqdm(
-            outcomes, total=len(work), desc="Reading", unit="file", leave=False, disable=None if progress else True
-        ):
-            index = work[path]
+        for index, outcome in _read_fresh(paths, pending, config, progress=progress):
             if isinstance(outcome, Failure):
                 readings[index] = PackedReading((), outcome.reason, outcome.detail, {}, None)
-                name, data = failed[index], readings[index].to_bytes()
+                name, data = failure_keys[index], readings[index].to_bytes()
             else:
                 readings[index] = PackedReading.from_bytes(outcome)
                 name, data = keys[index], outcome
@@ -281,8 +265,34 @@ def _read_all(
                 fresh.clear()
     finally:
         store.put(fresh)
-        outcomes.close()
     return [(digest, readings[index]) for index, digest in enumerate(hashes)]
+
+
+def _read_fresh(
+    paths: Sequence[Path], pending: Sequence[int], config: CorpusConfig, *, progress: bool
+) -> Iterator[tuple[int, bytes | Failure]]:
+    """Read the pending files in workers and yield (index, packed reading or failure) as they come."""
+    if not pending:
+        return
+    from tqdm import tqdm  # not needed where everything is cached
+
+    # The longest first, or one may be all that the last worker still does.
+    ordered = sorted(pending, key=lambda index: (-_size(paths[index]), index))
+    work = {str(paths[index]): index for index in ordered}
+    outcomes = bounded_map(
+        partial(_read_packed, config=config.reading),
+        work,
+        workers=min(config.workers or _cores(), -(-len(work) // _FILES_A_WORKER)),
+        max_seconds=config.reading.max_seconds,
+        max_memory_megabytes=config.reading.max_memory_megabytes,
+    )
+    with (
+        closing(outcomes),
+        tqdm(total=len(work), desc="Reading", unit="file", leave=False, disable=None if progress else True) as bar,
+    ):
+        for path, outcome in outcomes:
+            bar.update()
+            yield work[path], outcome
 
 
 def _read_packed(path: str, config: ReadingConfig) -> bytes:
@@ -470,7 +480,7 @@ def _file_json(file: ScannedFile) -> dict[str, Any]:
                 "detail": piece.detail,
                 "family": piece.family or None,
                 "program": piece.packed.program,
-                **asdict(piece.packed.facts),
+                **vars(piece.packed.facts),
             }
             for piece in file.pieces
         ],
