@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
+from xml.etree import ElementTree
 
 import mido
 import pretty_midi
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from seqgan_music.errors import OutputError
 from seqgan_music.music.formats.midi import write_midi
+from seqgan_music.music.formats.roll import roll_svg
 from seqgan_music.music.notes import Meter, Note, Piece, Tempo
 
 in_folder = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -155,3 +157,51 @@ def test_a_folder_in_the_files_place_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="it is a folder"):
         write_midi(Piece(()), tmp_path / "song.mid")
     assert list((tmp_path / "song.mid").iterdir()) == []
+
+
+def parsed(svg: str) -> ElementTree.Element:
+    return ElementTree.fromstring(svg.replace(' xmlns="http://www.w3.org/2000/svg"', ""))
+
+
+def test_the_roll_shows_each_note_where_it_sounds() -> None:
+    notes = (Note(0, 60, 12, 127), Note(12, 62, 24, 1), Note(48, 72, 6))
+    notes_drawn = [
+        (float(rect.get("x", "")), float(rect.get("y", "")), float(rect.get("width", "")), rect.get("opacity"))
+        for rect in parsed(roll_svg(Piece(notes))).findall("g/rect")
+    ]
+    left, top, _, _ = notes_drawn[0]
+    assert [(x - left, top - y) for x, y, _, _ in notes_drawn] == [(0, 0), (16, 2 * 7), (4 * 16, 12 * 7)]
+    assert [round(width) for _, _, width, _ in notes_drawn] == [15, 31, 7]
+    assert [opacity for *_, opacity in notes_drawn] == ["1", "0.31", "0.74"]
+
+
+def test_the_roll_numbers_bars_and_names_octaves() -> None:
+    piece = Piece((Note(0, 59, 12), Note(100, 73, 12)), meters=(Meter(0, 4, 4), Meter(48, 3, 4)))
+    labels = [text.text for text in parsed(roll_svg(piece)).iter("text")]
+    assert labels == ["C4", "C5", "1", "2", "3"]
+    _, beats, _, bars = (path.get("d", "") for path in parsed(roll_svg(piece)).findall("path"))
+    # Bars of 4, 3 and 3 beats: four bar lines, and the beats between them.
+    assert (bars.count("M"), beats.count("M")) == (4, 3 + 2 + 2)
+
+
+@in_folder
+@given(piece=pieces(), title=st.none() | st.text(max_size=20))
+def test_the_roll_is_xml_that_holds_all_its_notes(piece: Piece, title: str | None) -> None:
+    svg = parsed(roll_svg(piece, title=title))
+    width, height = float(svg.get("width", "")), float(svg.get("height", ""))
+    rects = svg.findall("g/rect")
+    assert len(rects) == len(piece.notes)
+    for rect in rects:
+        x, y = float(rect.get("x", "")), float(rect.get("y", ""))
+        assert 0 <= x <= x + float(rect.get("width", "")) <= width
+        assert 0 <= y <= y + float(rect.get("height", "")) <= height
+
+
+def test_a_roll_of_nothing_is_one_bar() -> None:
+    labels = [text.text for text in parsed(roll_svg(Piece(()), title="a < b & c")).iter("text")]
+    assert (labels[0], labels[-1]) == ("a < b & c", "1")
+
+
+def test_a_tune_takes_a_few_kilobytes() -> None:
+    tune = Piece(tuple(Note(6 * i, 60 + i % 12, 6) for i in range(128)))
+    assert len(roll_svg(tune)) < 90 * 128

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import groupby
@@ -74,9 +75,9 @@ def program_number(text: str) -> int:
     """
     import pretty_midi
 
-    if text.strip().isdecimal():
+    with suppress(ValueError):
         number = int(text)
-        if number > 127:
+        if not 0 <= number <= 127:
             raise ConfigError(f"program must be 0 to 127 or a General MIDI name, not {text}.")
         return number
     names = [pretty_midi.program_to_instrument_name(number) for number in range(128)]
