@@ -2,7 +2,8 @@
 
 1. Repeats are played as a player reads them: back to the last start sign, endings by number, then D.C. or
    D.S. (al Fine). Nothing nests, so signs that do not match cannot multiply a tune; "al Coda" is not followed.
-2. A short first measure is a pickup: the first bar begins with a rest, so that bar lines fall right.
+2. Whole measures stand on bar lines. What an upbeat or a section's short last measure lacks, and no neighbour
+   makes up, is filled with silence and counted: transcribers of folk tunes leave it to the player.
 3. Text reaches music21 from memory: it caches nothing, and no XML entity is ever expanded.
 """
 
@@ -192,28 +193,30 @@ def score_from_stream(
     # Staves that do not share their bars are read as written: a repeat would tear them apart.
     together = all(len(own) == len(measures) for own in measured)
     order = play_order(measures, _endings(stream, staves[0])) if together else list(range(len(measures)))
-    starts, pickup = _timeline(measures, order)
+    readers = [_Staff(staff, counts) for staff in staves]
+    read = [[reader.measure(el) for el in own] for reader, own in zip(readers, measured, strict=True)]
+    offsets = [
+        [0.0 if el is staff else float(el.offset) for el in own]
+        for staff, own in zip(staves, measured, strict=True)
+    ]
+    lengths = [after - before for before, after in pairwise(offsets[0])] + [float(measures[-1].highestTime)]
+    bars = _bars(read[0], ticks_per_beat, counts)
+    closes = [getattr(getattr(el, "rightBarline", None), "type", "regular") != "regular" for el in measures]
+    starts, lines = _starts(order, lengths, [4 * n / d for n, d in bars], closes, counts if together else Counter())
+    if not together:
+        starts = lines = [starts[0] + offset for offset in offsets[0]]
     score = Score(ticks_per_beat, name)
-    for written, own in zip(staves, measured, strict=True):
-        staff = _Staff(written, counts)
-        if together:
-            plan = [(staff.measure(own[index]), start) for index, start in zip(order, starts, strict=True)]
-        else:
-            plan = [(staff.measure(el), pickup + (0.0 if el is written else float(el.offset))) for el in own]
+    score.meters = [Meter(_tick(line, ticks_per_beat), *bars[i]) for i, line in zip(order, lines, strict=True)]
+    score.meters[0] = replace(score.meters[0], onset=0)
+    for reader, own, own_offsets in zip(readers, read, offsets, strict=True):
+        own_starts = starts if together else [starts[0] + offset for offset in own_offsets]
+        plan = list(zip([own[index] for index in order] if together else own, own_starts, strict=True))
         heard = _played(plan, max_notes)
         max_notes -= len(heard)
-        staff.part.notes = [_on_grid(note, ticks_per_beat, counts) for note in heard]
-        score.parts.append(staff.part)
+        reader.part.notes = [_on_grid(note, ticks_per_beat, counts) for note in heard]
+        score.parts.append(reader.part)
         for measure, start in plan:
             score.tempos += [Tempo(_tick(start + at, ticks_per_beat), qpm) for at, qpm in measure.tempos]
-            if written is not staves[0]:
-                continue  # the first staff speaks for all: bars are shared
-            for at, numerator, denominator in measure.meters:
-                if usable_meter(numerator, denominator, ticks_per_beat):
-                    onset = _tick(start + at, ticks_per_beat) if score.meters else 0
-                    score.meters.append(Meter(onset, numerator, denominator))
-                else:
-                    counts["meters_ignored"] += 1
     return score
 
 
@@ -289,21 +292,50 @@ def _with_repeats(begins: list[bool], turns: list[int], passes: list[frozenset[i
     return order, last_pass
 
 
-def _timeline(measures: list[Any], order: list[int]) -> tuple[list[float], float]:
-    """Return the start of each played measure in beats, and how much of the first bar a pickup leaves silent."""
-    offsets = [float(measure.offset) for measure in measures]
-    lengths = [after - before for before, after in pairwise(offsets)]
-    lengths.append(float(measures[-1].highestTime))
-    pickup = 0.0
-    if len(measures) > 1:
-        meter = measures[0].timeSignature or measures[1].timeSignature
-        bar = float(meter.barDuration.quarterLength) if meter else 4.0
-        pickup = bar - lengths[0] if 0 < lengths[0] < bar else 0.0
-    starts, now = [], pickup
-    for index in order:
+def _bars(measures: list[_Measure], ticks_per_beat: int, counts: Counter[str]) -> list[tuple[int, int]]:
+    """Return the meter in force in each written measure."""
+    bars: list[tuple[int, int]] = []
+    for measure in measures:
+        bar = bars[-1] if bars else (4, 4)
+        for meter in measure.meters[:1]:
+            if usable_meter(*meter, ticks_per_beat):
+                bar = meter
+            else:
+                counts["meters_ignored"] += 1
+        bars.append(bar)
+    return bars
+
+
+def _starts(
+    order: list[int], lengths: list[float], bars: list[float], closes: list[bool], counts: Counter[str]
+) -> tuple[list[float], list[float]]:
+    """Return the start of each played measure and its bar line before it, so that whole measures stand on these.
+
+    What a measure lacks is silent: before it where it leads on (an upbeat), else after it. Measures that make up
+    a bar between them, as at a repeat with an upbeat, lack nothing. `lengths` and `bars` are beats, `closes` says
+    which measures end a section.
+    """
+    first = lengths[0] if len(lengths) > 1 else bars[0]
+    now = bars[0] - first if 0 < first < bars[0] else 0.0
+    starts: list[float] = []
+    lines: list[float] = []
+    line = 0.0
+    for place, index in enumerate(order):
+        before = order[place - 1] if place else index
+        whole = lengths[index] > bars[index] - EPSILON
+        if place and (whole or bars[index] != bars[before]):
+            gap = -(now - line) % bars[before]
+            if EPSILON < gap < bars[before] - EPSILON:
+                counts["bars_filled"] += 1
+                partial = lengths[before] < bars[before] - EPSILON
+                if partial and index == before + 1 and not closes[before]:
+                    starts[-1] += gap  # an upbeat
+                now += gap
+            line = now
         starts.append(now)
+        lines.append(line)
         now += lengths[index]
-    return starts, pickup
+    return starts, lines
 
 
 class _Tone(NamedTuple):
@@ -321,7 +353,7 @@ class _Measure:
     """What one written measure holds, read once however often it is played."""
 
     tones: list[_Tone] = field(default_factory=list)
-    meters: list[tuple[float, int, int]] = field(default_factory=list)
+    meters: list[tuple[int, int]] = field(default_factory=list)
     tempos: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -345,7 +377,7 @@ class _Staff:
                 if "GeneralNote" in classes:
                     measure.tones += self._tones(offset, element)
                 elif "TimeSignature" in classes:
-                    measure.meters.append((offset, element.numerator, element.denominator))
+                    measure.meters.append((element.numerator, element.denominator))
                 elif "MetronomeMark" in classes and (qpm := element.getQuarterBPM()):
                     measure.tempos.append((offset, float(qpm)))
                 elif "Instrument" in classes:
