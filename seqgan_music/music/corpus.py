@@ -234,7 +234,7 @@ def _read_all(
     """Return the hash and the reading of each file, from the cache or from workers."""
     most = int(config.reading.max_megabytes * 1_000_000) + 1
     hashes = [_sha256(path, most) for path in paths]
-    settings = asdict(config.reading)
+    settings = key("reading settings", asdict(config.reading))
     # The name belongs to the key because it names the piece and its suffix chooses the format.
     origins = [(digest, path.name, settings) for digest, path in zip(hashes, paths, strict=True)]
     keys = [key("reading", *origin) for origin in origins]
@@ -438,7 +438,7 @@ def _encode_all(scan: Scan, tokenizer: Tokenizer) -> list[Encoded]:
     """Return rows, units and counts of each kept piece, from the cache or from the tokenizer."""
     store = Cache(scan.cache)
     vocabulary = hashlib.sha256("\n".join(tokenizer.vocabulary).encode()).hexdigest()
-    settings = [tokenizer.name, asdict(tokenizer.options), vocabulary]
+    settings = key("tokenizer", tokenizer.name, asdict(tokenizer.options), vocabulary)
     keys = [key("rows", piece.packed.digest, settings) for piece in scan.kept]
     stored = store.get(keys)
     fresh: dict[str, bytes] = {}
