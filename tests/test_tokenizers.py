@@ -261,6 +261,21 @@ def test_units_add_up_over_a_piece(tokenizer: Tokenizer) -> None:
 
 
 @every_tokenizer
+def test_ids_of_numpy_are_as_good_as_others(tokenizer: Tokenizer) -> None:
+    ids = joined(tokenizer.encode(melody("60:24 107:24 108:24 95:24 " * 40)))
+    decoded, grammar = tokenizer.decode(np.array(ids, dtype=np.int32)), tokenizer.grammar(bars=100)
+    assert decoded == tokenizer.decode(ids)
+    assert all(
+        type(value) is int for note in decoded.piece.notes for value in (note.onset, note.pitch, note.duration)
+    )
+    for token in np.array(ids, dtype=np.int64)[:-1]:
+        assert grammar.allowed()[token]
+        grammar.advance(token)
+    primed = tokenizer.grammar(bars=100, prefix=np.array(ids), pitches=np.array([107, 108]))
+    assert (primed.allowed() <= grammar.allowed()).all()
+
+
+@every_tokenizer
 def test_ids_are_named_once_and_the_start_is_none_of_them(tokenizer: Tokenizer) -> None:
     assert len(set(tokenizer.vocabulary)) == len(tokenizer.vocabulary) == tokenizer.start_id
     assert tokenizer.end_id is None or 0 <= tokenizer.end_id < tokenizer.start_id
@@ -475,8 +490,16 @@ def test_the_end_is_open_only_once_the_last_bar_sounds_and_forced_when_nothing_f
     assert held == ["END(48)"]  # no note is held beyond bar 2
     for token in ids_of(tokenizer, "END(48)"):
         grammar.advance(token)
-    # Other notes of the last onset may still come; a bar, a hold or a note after it may not.
-    assert names(tokenizer, np.flatnonzero(grammar.allowed())) == "END_OF_PIECE AT(47)"
+    assert names(tokenizer, np.flatnonzero(grammar.allowed())) == "END_OF_PIECE"
+
+
+def test_where_notes_overlap_the_other_voices_may_finish_the_last_bar() -> None:
+    tokenizer = note_event()
+    grammar = tokenizer.grammar(
+        bars=1,
+        prefix=ids_of(tokenizer, "METER(2/4) BAR PITCH(50) END(24) AT(0) PITCH(60) END(22) PITCH(62) END(24)"),
+    )
+    assert names(tokenizer, np.flatnonzero(grammar.allowed())) == "END_OF_PIECE AT(22) AT(23)"
 
 
 def test_a_primer_counts_among_the_bars_and_its_end_is_not_taken() -> None:

@@ -136,7 +136,7 @@ class NoteEvent:
         grammar = NoteEventGrammar(self.layout)
         dropped: Counter[str] = Counter()
         kinds = self.layout.kinds
-        for token in ids:
+        for token in map(int, ids):  # NumPy's integers overflow in the bit sets
             if not 0 <= token < len(kinds):
                 dropped["unknown"] += 1
             elif grammar.finished:
@@ -179,8 +179,9 @@ class NoteEvent:
         """Return a grammar after `prefix`, that ends after `bars` bars or `ticks` ticks, of `pitches` only.
 
         Both count from the start of the piece, prefix included. A piece of N bars has a note that sounds in bar
-        N and none that sounds after it; END_OF_PIECE is open as soon as the former holds, and alone open when no
-        further note fits. A prefix is taken as it is, whatever its pitches and length, without its END_OF_PIECE.
+        N and none that sounds after it. END_OF_PIECE is open as soon as the former holds; it alone is open where
+        the next note would begin after bar N, but for other voices of a piece in which notes overlap.
+        A prefix is taken as it is, whatever its pitches and length, without its END_OF_PIECE.
         Raises ConfigError where no piece can be: no bar, no tick, more than 20,000 bars, no pitch of the 88.
         """
         for what, value, most in (("bars", bars, MOST_BARS), ("ticks", ticks, None)):
@@ -188,7 +189,7 @@ class NoteEvent:
                 raise ConfigError(f"{what} must be {f'1 to {most}' if most else 'at least 1'}, not {value}.")
         asked = _ALL_PITCHES
         if pitches is not None:
-            asked = sum(1 << (pitch - LOWEST_PITCH) for pitch in set(pitches) if pitch in PITCHES)
+            asked = sum(1 << (pitch - LOWEST_PITCH) for pitch in set(map(int, pitches)) if pitch in PITCHES)
             if not asked:
                 raise ConfigError("None of the pitches asked for is one of the 88 keys (21 to 108).")
         grammar = NoteEventGrammar(self.layout)
@@ -200,29 +201,30 @@ class NoteEvent:
 
     def _prepare(self, piece: Piece) -> tuple[list[_Event], list[_Span], Counter[str]]:
         """Events in order, the spans of one meter that hold their onsets, and the counts of `normalise`."""
-        changed: Counter[str] = Counter()
+        changed: Counter[str] = Counter()  # `+=` keeps what is above 0 only
         events = [
             (note.onset, note.pitch, note.duration, note.velocity)
             for note in piece.notes
             if note.pitch in PITCHES and note.onset >= 0
         ]
-        _count(changed, "notes outside the 88 keys", len(piece.notes) - len(events))
-        _count(changed, "tempo changes left out", len(piece.tempos) - 1)
+        changed += Counter(
+            {
+                "notes outside the 88 keys": len(piece.notes) - len(events),
+                "tempo changes left out": len(piece.tempos) - 1,
+            }
+        )
         meters = piece.meters or (_COMMON_TIME,)
         if piece.ticks_per_beat != self.ticks_per_beat:
             up, down = self.ticks_per_beat, piece.ticks_per_beat
             moved = sum((onset * up) % down > 0 or (length * up) % down > 0 for onset, _, length, _ in events)
-            _count(changed, "notes moved to the grid", moved)
+            changed += Counter({"notes moved to the grid": moved})
             events = [_regrid(event, up, down) for event in events]
             meters = tuple(Meter(_scaled(m.onset, up, down), m.numerator, m.denominator) for m in meters)
         bins = self.layout.velocities
         rounded = [(onset, pitch, length, _bin(loudness, bins)) for onset, pitch, length, loudness in events]
         centres = [_centre(index, bins) for index in range(max(1, bins))]
-        _count(
-            changed,
-            "velocities rounded" if bins else "velocities left out",
-            sum(event[3] != centres[new[3]] for event, new in zip(events, rounded, strict=True)),
-        )
+        other = sum(event[3] != centres[new[3]] for event, new in zip(events, rounded, strict=True))
+        changed += Counter({"velocities rounded" if bins else "velocities left out": other})
         rounded.sort()
         events = _without_overlaps(rounded, changed)
         spans = self._spans(meters, events[-1][0] if events else -1, changed)
@@ -240,10 +242,10 @@ class NoteEvent:
                 start, bar = last.start + crossed * last.bar_ticks, last.bar + crossed
                 if start > last_onset or bar >= MOST_BARS:
                     break
-                _count(changed, "meter changes moved to a bar line", int(start != meter.onset))
+                changed += Counter({"meter changes moved to a bar line": int(start != meter.onset)})
                 if not crossed:
                     spans.pop()
-            _count(changed, "meters replaced", int(METERS[token] != (meter.numerator, meter.denominator)))
+            changed += Counter({"meters replaced": int(METERS[token] != (meter.numerator, meter.denominator))})
             if not spans or spans[-1].meter != token:
                 ticks = Meter(0, *METERS[token]).bar_ticks(self.ticks_per_beat)
                 spans.append(_Span(start, bar, token, ticks))
@@ -256,7 +258,7 @@ class NoteEvent:
         final = spans[-1]
         stop = final.start + (MOST_BARS - final.bar) * final.bar_ticks
         kept = [event for event in events if event[0] < stop]
-        _count(changed, f"notes after bar {MOST_BARS}", len(events) - len(kept))
+        changed += Counter({f"notes after bar {MOST_BARS}": len(events) - len(kept)})
         shortest = min(span.bar_ticks for span in spans)
         if max((event[2] for event in kept), default=0) <= (MOST_HOLDS + 1) * shortest:
             return kept
@@ -266,7 +268,7 @@ class NoteEvent:
             while onset >= ends[index]:
                 index += 1
             longest = (MOST_HOLDS + 1) * spans[index].bar_ticks
-            _count(changed, f"notes longer than {MOST_HOLDS + 1} bars cut", int(duration > longest))
+            changed += Counter({f"notes longer than {MOST_HOLDS + 1} bars cut": int(duration > longest)})
             bounded.append((onset, pitch, min(duration, longest), loudness))
         return bounded
 
@@ -299,6 +301,7 @@ class NoteEventGrammar:
         self._cursor = 0  # where the last group ended: the implied onset
         self._sounds_until: dict[int, int] = {}  # of the latest note of each pitch: a later one cuts it
         self._used = 0  # bit set: pitches that already begin at `_onset`
+        self._layered = False  # whether a group ever began before the end of the one before it
         self._velocity = -1
         self._holds = 0
         self._asked = _ALL_PITCHES
@@ -333,7 +336,7 @@ class NoteEventGrammar:
 
     def accepts(self, token: int) -> bool:
         """Whether this id may come next."""
-        first = self._layout.pitch
+        first, token = self._layout.pitch, int(token)
         for low, high in self._ranges():
             if low <= token < high:
                 return low != first or bool(self._pitches() >> (token - first) & 1)
@@ -342,7 +345,7 @@ class NoteEventGrammar:
     def advance(self, token: int) -> None:
         """Take one id. Ids that are not allowed are ignored."""
         if self.accepts(token):
-            self.take(token)
+            self.take(int(token))
 
     def take(self, token: int) -> None:
         """Take one id that is known to be allowed."""
@@ -407,6 +410,10 @@ class NoteEventGrammar:
         limit = self._limit()
         sounding = max(self._sounds_until.values(), default=0) if self._bounded else 0
         implied = max(self._cursor, start)
+        if self._bounded and self._cursor >= limit and not self._layered:
+            # One voice has come to its end. To turn back for another, as AT could, would begin polyphony.
+            return [(at.end_of_piece, at.end_of_piece + 1)]
+        # The last onset itself is open while one of the pitches does not begin there yet.
         earliest = max(0, self._onset - start + (not self._asked & ~self._used))
         ranges = _without(
             at.position + earliest, at.position + min(ticks, limit - start), at.position + implied - start
@@ -460,6 +467,7 @@ class NoteEventGrammar:
         self._bar += crossed
         self._bar_start += crossed * self._bar_ticks
         self._holds = 0
+        self._layered = self._layered or onset < self._cursor
         if onset != self._onset:
             self._onset, self._used = onset, 0
 
@@ -582,8 +590,3 @@ def _bin(velocity: int, bins: int) -> int:
 
 def _centre(index: int, bins: int) -> int:
     return 1 + (2 * index + 1) * 127 // (2 * bins) if bins else DEFAULT_VELOCITY
-
-
-def _count(counter: Counter[str], reason: str, number: int) -> None:
-    if number > 0:
-        counter[reason] += number

@@ -101,7 +101,7 @@ class PitchGrid:
 
         The tempo is that at which a step lasts `step_seconds`; for steps in beats, the default tempo.
         """
-        known = [token for token in ids if 0 <= token < len(self.vocabulary)]
+        known = [token for token in map(int, ids) if 0 <= token < len(self.vocabulary)]
         notes, step = [], 0
         for token, run in groupby(known):
             steps = sum(1 for _ in run)
@@ -146,10 +146,10 @@ class PitchGrid:
                 ends.append(-(-value * length // self.step_ticks))
         mask = np.ones(len(self.vocabulary), dtype=np.bool_)
         if pitches is not None:
-            mask[self.first :] = [pitch in set(pitches) for pitch in PITCHES]
+            mask[self.first :] = [pitch in pitches for pitch in PITCHES]
             if not mask[self.first :].any():
                 raise ConfigError("None of the pitches asked for is one of the 88 keys (21 to 108).")
-        known = [token for token in prefix if 0 <= token < len(self.vocabulary)]
+        known = [token for token in map(int, prefix) if 0 <= token < len(self.vocabulary)]
         heard = any(token != self.rest for token in known)
         steps = max(int(not heard), min(ends) - len(known)) if ends else None
         return PitchGridGrammar(mask, self.rest, steps, heard)
@@ -162,33 +162,37 @@ class PitchGrid:
             line = np.concatenate([line, np.full(length - len(line), filling, dtype=line.dtype)])
         rows = [line[start : start + length].tolist() for start in range(0, len(line) - length + 1, hop)]
         whole = (len(line) - length) // hop * hop + length if rows else 0
-        _count(lost, "steps after the last whole row", len(line) - whole)
         heard = [row for row in rows if any(token != self.rest for token in row)]
-        _count(lost, "rows of rests", len(rows) - len(heard))
+        lost += Counter(
+            {"steps after the last whole row": len(line) - whole, "rows of rests": len(rows) - len(heard)}
+        )
         return heard, lost
 
     def _line(self, piece: Piece) -> tuple[npt.NDArray[np.int16], Counter[str]]:
         """(steps,) the id of each step, from the start of the piece to its last step that sounds."""
-        lost: Counter[str] = Counter()
         notes = [note for note in piece.notes if note.pitch in PITCHES and note.onset >= 0]
-        _count(lost, "notes outside the 88 keys", len(piece.notes) - len(notes))
         begin = self._steps(piece, [note.onset for note in notes])
         end = self._steps(piece, [note.end for note in notes])
         steps = int(end.max(initial=0))
-        _count(lost, f"steps after step {MOST_STEPS}", steps - MOST_STEPS)
         # -1 is silence; a note's number is written over all lower ones.
         owner = np.full(min(steps, MOST_STEPS), -1, dtype=np.int32)
         for index in sorted(range(len(notes)), key=lambda i: (notes[i].pitch, notes[i].onset)):
             owner[begin[index] : end[index]] = index
         heard = np.unique(owner[owner >= 0])
-        _count(lost, "notes below the highest or between two steps", len(notes) - len(heard))
+        lost = Counter(
+            {
+                "notes outside the 88 keys": len(piece.notes) - len(notes),
+                f"steps after step {MOST_STEPS}": steps - MOST_STEPS,
+                "notes below the highest or between two steps": len(notes) - len(heard),
+            }
+        )
         ids = np.array([note.pitch - LOWEST_PITCH + self.first for note in notes] + [0], dtype=np.int16)
         if self.rest is None:
             sounding = np.maximum.accumulate(np.where(owner >= 0, np.arange(len(owner)), -1))
             silent = int((sounding < 0).sum())
-            _count(lost, "silent steps", int((owner < 0).sum()))
+            lost["silent steps"] = int((owner < 0).sum())
             owner = owner[sounding[silent:]]
-        return ids[owner], lost
+        return ids[owner], +lost  # `+` keeps what is above 0
 
     def _steps(self, piece: Piece, ticks: Sequence[int]) -> npt.NDArray[np.int64]:
         """The first step at or after each of the ticks of a piece."""
@@ -240,8 +244,3 @@ def _seconds(piece: Piece, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.float
     index = np.maximum(0, np.searchsorted(onsets, ticks, side="right") - 1)
     seconds: npt.NDArray[np.float64] = starts[index] + (ticks - onsets[index]) * a_tick[index]
     return seconds
-
-
-def _count(counter: Counter[str], reason: str, number: int) -> None:
-    if number > 0:
-        counter[reason] += number
