@@ -15,7 +15,6 @@ from seqgan_music.music.notes import Meter, Tempo
 from seqgan_music.music.reading import read
 from seqgan_music.music.scores import UnusableError, piece_from_stream, pieces_from_file, scores_from_bytes
 
-DATA = Path(__file__).parent / "data"
 C, D, E, F, G, A, B = 60, 62, 64, 65, 67, 69, 71
 
 

@@ -278,17 +278,16 @@ def _with_repeats(begins: list[bool], turns: list[int], passes: list[frozenset[i
                 index, turn = section, turn + 1
             else:
                 last_pass.update(chosen)
-                index = section = group
-                turn = 1
+                index, section, turn = group, group, 1
             continue
         order.append(index)
         last_pass.add(index)
         if turns[index] > turn:
             index, turn = section, turn + 1
-            continue
-        if turns[index] > 1:
-            section, turn = index + 1, 1
-        index += 1
+        else:
+            index += 1
+            if turns[index - 1] > 1:
+                section, turn = index, 1
     return order, last_pass
 
 
@@ -596,8 +595,6 @@ def _from_tick(start: int, events: Sequence[_Change]) -> tuple[_Change, ...]:
 
 
 def _bars_before(tick: int, meters: list[Meter], ticks_per_beat: int) -> int:
-    bars = 0
-    for meter, following in zip(meters, [*meters[1:], None], strict=True):
-        end = tick if following is None else min(tick, following.onset)
-        bars += max(0, end - meter.onset) // meter.bar_ticks(ticks_per_beat)
-    return bars
+    ends = [*(min(tick, meter.onset) for meter in meters[1:]), tick]
+    spans = zip(meters, ends, strict=True)
+    return sum(max(0, end - meter.onset) // meter.bar_ticks(ticks_per_beat) for meter, end in spans)
