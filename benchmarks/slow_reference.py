@@ -1,0 +1,56 @@
+"""Rollouts the slow, obvious way: one prefix and one completion at a time, every step from the start.
+
+What the fast engine is tested against and timed beside. It is also how public implementations do it
+(each of R x (T - 1) rollouts re-runs all T steps and the whole softmax), so its time is a fair yardstick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from seqgan_music.learning.discriminators import Discriminator
+from seqgan_music.learning.generator import Generator
+
+Draw = Callable[[Tensor, int, int], Tensor]
+"""(probabilities (B, V), prefix, step) -> ids (B,)."""
+
+
+def multinomial(rng: torch.Generator) -> Draw:
+    """Draw as public implementations do."""
+    return lambda probabilities, prefix, step: torch.multinomial(probabilities, 1, generator=rng)[:, 0]
+
+
+@torch.no_grad()
+def complete(generator: Generator, ids: Tensor, prefix: int, draw: Draw, end_id: int | None = None) -> Tensor:
+    """Complete the first `prefix` ids of each sequence (B, T) once."""
+    done = ids[:, :prefix]
+    for step in range(prefix, ids.shape[1]):
+        inputs = torch.cat([torch.full_like(ids[:, :1], generator.start_id), done], 1)
+        logits, _ = generator(inputs)
+        drawn = draw(logits[:, -1].softmax(1), prefix, step)
+        if end_id is not None:
+            drawn = torch.where(done[:, -1] == end_id, end_id, drawn)
+        done = torch.cat([done, drawn[:, None]], 1)
+    return done
+
+
+@torch.no_grad()
+def action_values(
+    generator: Generator,
+    discriminator: Discriminator,
+    ids: Tensor,
+    rollouts: int,
+    draw: Draw,
+    end_id: int | None = None,
+) -> Tensor:
+    """Return Q (B, T) of eq. 4 with the probability of D as reward."""
+    values = torch.zeros(ids.shape)
+    for prefix in range(1, ids.shape[1]):
+        for _ in range(rollouts):
+            completed = complete(generator, ids, prefix, draw, end_id)
+            values[:, prefix - 1] += discriminator(completed).sigmoid() / rollouts
+    values[:, -1] = discriminator(ids).sigmoid()
+    return values
