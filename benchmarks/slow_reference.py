@@ -25,16 +25,17 @@ def multinomial(rng: torch.Generator) -> Draw:
 
 @torch.no_grad()
 def complete(generator: Generator, ids: Tensor, prefix: int, draw: Draw, end_id: int | None = None) -> Tensor:
-    """Complete the first `prefix` ids of each sequence (B, T) once."""
-    done = ids[:, :prefix]
-    for step in range(prefix, ids.shape[1]):
-        inputs = torch.cat([torch.full_like(ids[:, :1], generator.start_id), done], 1)
-        logits, _ = generator(inputs)
-        drawn = draw(logits[:, -1].softmax(1), prefix, step)
-        if end_id is not None:
-            drawn = torch.where(done[:, -1] == end_id, end_id, drawn)
-        done = torch.cat([done, drawn[:, None]], 1)
-    return done
+    """Complete the first `prefix` ids of each sequence (B, T) once, stepping through all T from the start."""
+    token, state = torch.full_like(ids[:, :1], generator.start_id), None
+    done: list[Tensor] = []
+    for step in range(ids.shape[1]):
+        logits, state = generator(token, state)
+        drawn = ids[:, step] if step < prefix else draw(logits[:, -1].softmax(1), prefix, step)
+        if end_id is not None and step >= prefix:
+            drawn = torch.where(done[-1] == end_id, end_id, drawn)
+        done.append(drawn)
+        token = drawn[:, None]
+    return torch.stack(done, 1)
 
 
 @torch.no_grad()

@@ -123,8 +123,6 @@ class Run:
         if music is None:
             music = embedded.default_folder(progress=True)
         scan = corpus.scan(music, config.corpus, progress=True)
-        if scan.written:
-            say(scan.written)
         say(scan.table())
         tokenizer = tokenizers.create(
             config.tokenizer.name, config.tokenizer.options, config.corpus.reading.ticks_per_beat
