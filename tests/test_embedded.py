@@ -207,7 +207,8 @@ def test_a_larger_number_adds_and_a_smaller_one_changes_nothing(folk: Path, tmp_
 
 def test_killed_and_run_again_gives_the_same_folder(folk: Path, tmp_path: Path) -> None:
     line = [sys.executable, "-m", "seqgan_music", "corpus", "folk", "--limit", str(COUNT), "--out", str(tmp_path)]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    scratch = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=scratch)
     until = time.monotonic() + 60
     while not list(tmp_path.glob("folk/*.mid")) and time.monotonic() < until:
         time.sleep(0.01)

@@ -47,7 +47,7 @@ DEFAULT_SETTINGS = """\
 # `seqgan-music corpus --list` describes the collections.
 
 [folk]           # dance tunes of Scotland, Ireland and America, printed 1778-1903: one melody each
-pieces = 1500    # of about 3,800; a number is spread over the books
+pieces = 1500    # of about 3,900; a number is spread over the books
 
 [chorales]       # four-part chorales of J. S. Bach
 pieces = "all"   # about 400
@@ -414,6 +414,7 @@ def _conversions(
             for source, outcome in _in_order(outcomes, todo):
                 staged = Path(staging) / f"{source.stem}.mid"
                 data = staged.read_bytes() if isinstance(outcome, _Converted) else b""
+                staged.unlink(missing_ok=True)  # so that a killed run leaves next to nothing in the system's folder
                 if limit is None or data:
                     bar.update()
                 yield source, outcome, data
