@@ -502,6 +502,17 @@ def test_where_notes_overlap_the_other_voices_may_finish_the_last_bar() -> None:
     assert names(tokenizer, np.flatnonzero(grammar.allowed())) == "END_OF_PIECE AT(22) AT(23)"
 
 
+def test_a_chord_held_to_the_end_does_not_end_the_voices_above_it() -> None:
+    tokenizer = note_event()
+    grammar = tokenizer.grammar(bars=5, prefix=ids_of(tokenizer, "METER(2/4) BAR PITCH(50) END(24)" + " HOLD" * 4))
+    # No METER: the held note would end after bar 5 if the others were shorter. No PITCH: bar 5 is full.
+    positions = [f"AT({position})" for position in range(24)]
+    assert names(tokenizer, np.flatnonzero(grammar.allowed())).split() == ["BAR", *positions]
+    for token in ids_of(tokenizer, "AT(0) PITCH(60) END(12) BAR BAR BAR"):
+        grammar.advance(token)
+        assert not grammar.allowed()[tokenizer.end_id]
+
+
 def test_a_primer_counts_among_the_bars_and_its_end_is_not_taken() -> None:
     tokenizer = note_event()
     [primer] = tokenizer.encode(melody("60:48 62:48 64:48"))

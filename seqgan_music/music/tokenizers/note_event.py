@@ -178,9 +178,10 @@ class NoteEvent:
     ) -> NoteEventGrammar:
         """Return a grammar after `prefix`, that ends after `bars` bars or `ticks` ticks, of `pitches` only.
 
-        Both count from the start of the piece, prefix included. A piece of N bars has a note that sounds in bar
-        N and none that sounds after it. END_OF_PIECE is open as soon as the former holds; it alone is open where
-        the next note would begin after bar N, but for other voices of a piece in which notes overlap.
+        Both count from the start of the piece, prefix included. The last notes of a piece of N bars sound in bar N,
+        and none sounds after it. END_OF_PIECE is open as soon as that is so, though not while a held note is all
+        that reaches so far and two bars or more are to come under it; it alone is open where the next note would
+        begin after bar N, but for other voices of a piece in which notes overlap.
         A prefix is taken as it is, whatever its pitches and length, without its END_OF_PIECE.
         Raises ConfigError where no piece can be: no bar, no tick, more than 20,000 bars, no pitch of the 88.
         """
@@ -299,7 +300,7 @@ class NoteEventGrammar:
         self._bar = -1
         self._onset = -1  # of the last group; no later note may begin before it
         self._cursor = 0  # where the last group ended: the implied onset
-        self._sounds_until: dict[int, int] = {}  # of the latest note of each pitch: a later one cuts it
+        self._sounding = 0  # where the longest note ends
         self._used = 0  # bit set: pitches that already begin at `_onset`
         self._layered = False  # whether a group ever began before the end of the one before it
         self._velocity = -1
@@ -408,9 +409,9 @@ class NoteEventGrammar:
             return [(at.bar, at.bar + 1)]
         start, ticks = self._bar_start, self._bar_ticks
         limit = self._limit()
-        sounding = max(self._sounds_until.values(), default=0) if self._bounded else 0
         implied = max(self._cursor, start)
-        if self._bounded and self._cursor >= limit and not self._layered:
+        near_end = not self._bounded or start + 2 * ticks >= limit
+        if self._bounded and near_end and self._cursor >= limit and len(self.groups) > 1 and not self._layered:
             # One voice has come to its end. To turn back for another, as AT could, would begin polyphony.
             return [(at.end_of_piece, at.end_of_piece + 1)]
         # The last onset itself is open while one of the pitches does not begin there yet.
@@ -423,12 +424,12 @@ class NoteEventGrammar:
         if start + ticks < limit:
             ranges.append((at.bar, at.bar + 1))
             # A held note would end beyond bar N if the bars under it became shorter.
-            if sounding <= start + ticks:
+            if not self._bounded or self._sounding <= start + ticks:
                 ranges += _without(at.meter, at.meter + len(METERS), at.meter + self._meter)
         if self._holds and not (self._bounded and self._cursor + ticks > limit):
             ranges.append((at.hold, at.hold + 1))
         last_bar = start + (limit - 1 - start) // ticks * ticks
-        if self.groups and (not self._bounded or sounding > last_bar):
+        if self.groups and near_end and (not self._bounded or self._cursor > last_bar):
             ranges.append((at.end_of_piece, at.end_of_piece + 1))
         return ranges
 
@@ -482,7 +483,7 @@ class NoteEventGrammar:
 
     def _last_until(self, tick: int) -> None:
         self._cursor = tick
-        self._sounds_until.update(dict.fromkeys(self.groups[-1][3], tick))
+        self._sounding = max(self._sounding, tick)
 
 
 class _Layout:
