@@ -126,6 +126,7 @@ def test_notes_outside_the_keys_can_be_dropped(reading):
     [
         ({"max_notes": 7}, GOOD, "too many notes"),
         ({"max_beats": 7}, GOOD, "too long"),
+        ({"max_notes": 8}, midi(chunk(*[tempo(BEAT, 500_000)] * 9), SCALE_TRACK), "too many events"),
         ({"max_tracks": 1}, midi(SCALE_TRACK, SCALE_TRACK), "too many tracks"),
         ({"max_megabytes": (len(GOOD) - 1) / 1e6}, GOOD, "too large"),
     ],

@@ -271,10 +271,9 @@ def _midi(data: bytes, name: str, config: ReadingConfig, counts: Counter[str]) -
     if form == 2:
         tracks = [track for track in tracks if track.notes]
         return [
-            _score([track], ratio, f"{name} {number}", config.ticks_per_beat, counts)
-            for number, track in enumerate(tracks, 1)
+            _score([track], ratio, f"{name} {number}", config, counts) for number, track in enumerate(tracks, 1)
         ]
-    return [_score(tracks, ratio, name, config.ticks_per_beat, counts)]
+    return [_score(tracks, ratio, name, config, counts)]
 
 
 def _grid_ratio(division: int, ticks_per_beat: int) -> Fraction:
@@ -451,7 +450,7 @@ def _text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _score(tracks: list[_Track], ratio: Fraction, name: str, ticks_per_beat: int, counts: Counter[str]) -> Score:
+def _score(tracks: list[_Track], ratio: Fraction, name: str, config: ReadingConfig, counts: Counter[str]) -> Score:
     """Put the tracks on the grid. `ratio` is grid ticks per file tick."""
     top, bottom = ratio.numerator, ratio.denominator
 
@@ -465,7 +464,7 @@ def _score(tracks: list[_Track], ratio: Fraction, name: str, ticks_per_beat: int
         counts["short_notes_lengthened"] += onset == end and note[0] != note[1]
         return Note(onset, note[2], max(1, end - onset), note[3])
 
-    score = Score(ticks_per_beat, name)
+    score = Score(config.ticks_per_beat, name)
     elsewhere = {channel: program for track in reversed(tracks) for channel, program in track.programs.items()}
     holders = [track for track in tracks if track.notes]
     for track in holders:
@@ -477,11 +476,17 @@ def _score(tracks: list[_Track], ratio: Fraction, name: str, ticks_per_beat: int
             program = track.programs.get(group[0], elsewhere.get(group[0], 0))
             notes = [on_grid(note) for channel in group for note in track.notes[channel]]
             score.parts.append(Part(title, program, notes))
+    tempos: dict[int, float] = {}  # by grid tick: of several on one the last counts
+    meters: dict[int, tuple[int, int]] = {}
     for track in tracks:
-        score.tempos += [Tempo(tick(time), 6e7 / micros if micros else inf) for time, micros in track.tempos]
+        tempos.update((tick(time), 6e7 / micros if micros else inf) for time, micros in track.tempos)
         for time, numerator, denominator in track.meters:
-            if usable_meter(numerator, denominator, ticks_per_beat):
-                score.meters.append(Meter(tick(time), numerator, denominator))
+            if usable_meter(numerator, denominator, config.ticks_per_beat):
+                meters[tick(time)] = numerator, denominator
             else:
                 counts["meters_ignored"] += 1
+    if len(tempos) + len(meters) > config.max_notes:
+        raise UnusableError("too many events", f"It changes tempo or meter more than {config.max_notes:,} times.")
+    score.tempos = [Tempo(onset, qpm) for onset, qpm in tempos.items()]
+    score.meters = [Meter(onset, *meter) for onset, meter in meters.items()]
     return with_upbeat(score, counts)
