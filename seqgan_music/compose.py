@@ -1,8 +1,8 @@
 """A trained run and a few controls -> pieces: length, key, tempo, instrument, a primer to continue.
 
 Each piece has a seed of its own, `seed`, `seed + 1`, ..., and is sampled alone: any of them can be made again
-without the others, to the byte. The tokenizer's grammar keeps the samples in its language, so that a piece
-has exactly the bars asked for, far past the length that the generator was trained on.
+without the others, to the byte. The tokenizer's grammar keeps samples in its language and brings them to exactly
+the bars asked for, far past the length that the generator was trained on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -129,28 +129,56 @@ class Composition:
     finished: bool = True
 
 
-class Grammars:
-    """The grammars of B sequences as the one constraint that sampling asks: `allowed` is (B, V)."""
+class Ending:
+    """The constraint that brings one piece to its length without disturbing how it gets there.
 
-    def __init__(self, grammars: Sequence[Grammar], on_token: Callable[[], object] = lambda: None) -> None:
-        self.grammars = grammars
-        self.on_token = on_token
+    A plain mask of what fits gives all probability to the few tokens left near the end, however unlikely: clusters
+    of short notes. Here the generator goes on freely; the token that would leave the bounds is refused, and in its
+    place comes one of its own kind that fits (a note shortened to the bar line), or the end where none does.
+    """
+
+    def __init__(
+        self, free: Grammar, bounded: Grammar, tokenizer: Tokenizer, on_token: Callable[[], object]
+    ) -> None:
+        self.free, self.bounded, self.end_id, self.on_token = free, bounded, tokenizer.end_id, on_token
+        names = [name.partition("(")[0] for name in tokenizer.vocabulary]
+        self.kinds = np.unique(names, return_inverse=True)[1]
+        self.refused: int | None = None
+        self._only: npt.NDArray[np.bool_] | None = None
 
     def allowed(self) -> npt.NDArray[np.bool_]:
-        """(B, V): what may come next in each sequence; nothing in finished ones."""
-        return np.stack([grammar.allowed() for grammar in self.grammars])
+        """(1, V): what fits, and besides what would be refused to a better effect than masking it has."""
+        if self._only is not None:
+            return self._only[None]
+        fits = self.bounded.allowed()
+        if self.end_id is None:
+            return fits[None]
+        has_some_that_fit = np.isin(self.kinds, self.kinds[fits])
+        refusable: npt.NDArray[np.bool_] = self.free.allowed() & (has_some_that_fit | fits[self.end_id])
+        return (fits | refusable)[None]
 
     def advance(self, tokens: npt.NDArray[np.integer]) -> None:
-        """Take one id (B,) for each sequence."""
-        for grammar, token in zip(self.grammars, tokens, strict=True):
-            if not grammar.finished:
-                grammar.advance(int(token))
-        self.on_token()
+        """Take the one id (1,) if it fits, else stop with it as `refused`."""
+        token = int(tokens[0])
+        if self.bounded.allowed()[token]:
+            self.bounded.advance(token)
+            self.free.advance(token)
+            self._only = None
+            self.on_token()
+        else:
+            self.refused = token
+
+    def narrow(self) -> None:
+        """Go on after a refusal: the next id is of the refused one's kind, or the end."""
+        fits = self.bounded.allowed()
+        alike = fits & (self.kinds == self.kinds[self.refused])
+        self._only = alike if alike.any() else np.arange(len(fits)) == self.end_id
+        self.refused = None
 
     @property
     def finished(self) -> npt.NDArray[np.bool_]:
-        """(B,): sequences that are whole."""
-        return np.array([grammar.finished for grammar in self.grammars])
+        """(1,): whether the piece is whole, or an id was refused."""
+        return np.array([self.bounded.finished or self.refused is not None])
 
 
 class Composer:
@@ -257,28 +285,38 @@ class Composer:
 
         from seqgan_music.learning.sampling import generate
 
-        prefix = primer.ids if primer else ()
+        prefix = list(primer.ids) if primer else []
+        pitches = key.pitches if key else None
 
         def write(own_seed: int) -> Composition:
             rng = torch.Generator(self.generator.output.weight.device).manual_seed(own_seed)
             for _ in range(_TRIES):
-                grammar = self.tokenizer.grammar(**length, pitches=key.pitches if key else None, prefix=prefix)
-                (ids,) = generate(
-                    self.generator,
-                    1,
-                    _TOKENS_A_BEAT * (beats + 1),
-                    rng=rng,
-                    temperature=temperature,
-                    top_k=top_k,
-                    top_p=top_p,
-                    prefixes=[prefix] if prefix else None,
-                    constraint=Grammars([grammar], on_token),
-                )
-                decoded = self.tokenizer.decode([*prefix, *ids])
+                bounded = self.tokenizer.grammar(**length, pitches=pitches, prefix=prefix)
+                free = self.tokenizer.grammar(pitches=pitches, prefix=prefix)
+                ending = Ending(free, bounded, self.tokenizer, on_token)
+                ids: list[int] = []
+                while True:
+                    (more,) = generate(
+                        self.generator,
+                        1,
+                        _TOKENS_A_BEAT * (beats + 1) - len(ids),
+                        rng=rng,
+                        temperature=temperature,
+                        top_k=top_k,
+                        top_p=top_p,
+                        prefixes=[prefix + ids] if prefix or ids else None,
+                        constraint=ending,
+                    )
+                    ids += more
+                    if ending.refused is None:
+                        break
+                    ids.pop()
+                    ending.narrow()
+                decoded = self.tokenizer.decode(prefix + ids)
                 piece = _keep(decoded, primer, keep_primer)
                 if piece.notes:
                     piece = replace(piece, tempos=(Tempo(0, tempo),), program=program)
-                    return Composition(piece, tuple(ids), own_seed, decoded.dropped, grammar.finished)
+                    return Composition(piece, tuple(ids), own_seed, decoded.dropped, bounded.finished)
             raise RunError("The run writes nothing but rests. Train longer, or sample at a higher temperature.")
 
         return [write(seed + index) for index in range(count)]

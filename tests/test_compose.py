@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from random_run import make_run
 
 from seqgan_music import compose as module
-from seqgan_music.compose import Composer, Grammars, Key, Primer, bars_of, compose, newest_run
+from seqgan_music.compose import Composer, Ending, Key, Primer, bars_of, compose, newest_run
 from seqgan_music.errors import ConfigError, InputError, RunError
 from seqgan_music.music.formats.midi import write_midi
 from seqgan_music.music.notes import HIGHEST_PITCH, LOWEST_PITCH, Meter, Note, Piece, Tempo
@@ -348,17 +348,44 @@ def test_the_newest_run(tmp_path: Path) -> None:
     assert newest_run(tmp_path / "runs").name == "c"
 
 
-def test_grammars_side_by_side_end_on_their_own(composer: Composer) -> None:
-    lengths, rng = [1, 4, 2], np.random.default_rng(1)
-    grammars = Grammars([composer.tokenizer.grammar(bars=bars) for bars in lengths])
-    rows: list[list[int]] = [[], [], []]
-    while not grammars.finished.all():
-        allowed = grammars.allowed()
-        assert allowed.any(axis=1).tolist() == (~grammars.finished).tolist()
-        tokens = np.array([rng.choice(np.flatnonzero(row)) if row.any() else 0 for row in allowed])
-        for row, token, finished in zip(rows, tokens, grammars.finished, strict=True):
-            row += [] if finished else [int(token)]
-        grammars.advance(tokens)
-    for row, bars in zip(rows, lengths, strict=True):
-        decoded = composer.tokenizer.decode(row)
-        assert (len(bars_of(decoded.piece)), decoded.dropped.total()) == (bars, 0)
+def test_what_does_not_fit_is_replaced_by_its_own_kind_or_the_end(composer: Composer) -> None:
+    tokenizer = composer.tokenizer
+    ids = {name: index for index, name in enumerate(tokenizer.vocabulary)}
+    begun = [ids[name] for name in ("METER(4/4)", "BAR", "PITCH(60)", "END(36)")]
+    ending = Ending(
+        tokenizer.grammar(prefix=begun), tokenizer.grammar(bars=1, prefix=begun), tokenizer, lambda: None
+    )
+
+    def allowed() -> set[str]:
+        (mask,) = ending.allowed()
+        return {tokenizer.vocabulary[index] for index in np.flatnonzero(mask)}
+
+    def take(name: str) -> None:
+        ending.advance(np.array([ids[name]]))
+
+    # Whatever comes next in an endless piece may be drawn, since the piece may end here.
+    assert {"END_OF_PIECE", "BAR", "METER(3/4)", "PITCH(60)", "AT(40)"} <= allowed()
+    take("PITCH(62)")
+    assert {"END(40)", "END(48)", "END(12)", "PITCH(63)"} <= allowed()
+    take("END(12)")  # of the next bar: too long
+    assert (ending.refused, ending.finished.tolist()) == (ids["END(12)"], [True])
+    ending.narrow()
+    assert allowed() == {f"END({position})" for position in range(37, 49)}
+    take("END(48)")
+    assert not ending.finished.any()
+    take("PITCH(64)")  # would begin bar 2
+    ending.narrow()
+    assert allowed() == {"END_OF_PIECE"}
+    take("END_OF_PIECE")
+    assert (ending.finished.tolist(), ending.refused) == ([True], None)
+
+
+def test_the_end_is_not_open_before_its_bar(composer: Composer) -> None:
+    tokenizer = composer.tokenizer
+    ids = {name: index for index, name in enumerate(tokenizer.vocabulary)}
+    begun = [ids[name] for name in ("METER(4/4)", "BAR", "PITCH(60)", "END(48)")]
+    ending = Ending(
+        tokenizer.grammar(prefix=begun), tokenizer.grammar(bars=2, prefix=begun), tokenizer, lambda: None
+    )
+    assert not ending.allowed()[0, ids["END_OF_PIECE"]]
+    assert ending.allowed()[0, ids["PITCH(60)"]]
