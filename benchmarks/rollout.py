@@ -104,9 +104,8 @@ def main() -> None:
     if options.json:
         print(json.dumps({"machine": platform.processor(), "threads": options.threads, "seconds": figures}))
         return
-    print(
-        f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, {rate / 1e9:.0f} Gflop/s float32"
-    )
+    machine = f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}"
+    print(f"{machine}, {rate / 1e9:.0f} Gflop/s float32")
     for name, value in figures.items():
         print(f"{value:8.2f} s  {name}")
     for name, value in PUBLISHED.items():
