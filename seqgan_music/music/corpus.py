@@ -412,7 +412,7 @@ def tokenize(scan: Scan, config: CorpusConfig, tokenizer: Tokenizer) -> tuple[Sp
             start_id=tokenizer.start_id,
             end_id=tokenizer.end_id,
             units=units[name],
-            unit_name=getattr(tokenizer, "unit_name", "note"),
+            unit_name=tokenizer.unit_name,
             shifts=np.where(table < 0, identity, table).astype(np.int32),
             shift_allowed=_allowed(rows[name], table),
         )

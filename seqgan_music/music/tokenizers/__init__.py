@@ -50,6 +50,8 @@ class Tokenizer(Protocol):
     """What a file of this folder defines. `Options` is a frozen dataclass of the options a config may set."""
 
     name: ClassVar[str]
+    unit_name: ClassVar[str]
+    """What `units` counts, in the singular: "note", "step"."""
     Options: ClassVar[type[Any]]
     options: Any
     ticks_per_beat: int

@@ -73,6 +73,7 @@ class NoteEvent:
                 raise ConfigError(f"velocity_bins must be 0 to 32, not {self.velocity_bins}.")
 
     name: ClassVar[str] = "note_event"
+    unit_name: ClassVar[str] = "note"
 
     def __init__(self, options: Options, ticks_per_beat: int) -> None:
         self.options = options

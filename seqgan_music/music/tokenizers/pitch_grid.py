@@ -68,6 +68,7 @@ class PitchGrid:
                 raise ConfigError(f"hop must be 0 to length ({self.length}), not {self.hop}.")
 
     name: ClassVar[str] = "pitch_grid"
+    unit_name: ClassVar[str] = "step"
 
     def __init__(self, options: Options, ticks_per_beat: int) -> None:
         self.options = options
