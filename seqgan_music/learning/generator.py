@@ -36,7 +36,10 @@ class Generator(nn.Module):
         self.vocabulary_size = vocabulary_size
         self.start_id = start_id
         self.config = config
-        self.embedding = nn.Embedding(max(vocabulary_size, start_id + 1), config.embedding)
+        ids = max(vocabulary_size, start_id + 1)
+        # Not nn.Embedding(...): drawing its first weights on the meta device, where checkpoints are opened, makes
+        # torch import its compiler (1.5 s of a 3 s `sample`). `initialise` draws them.
+        self.embedding = nn.Embedding.from_pretrained(torch.empty(ids, config.embedding), freeze=False)
         self.lstm = nn.LSTM(config.embedding, config.hidden, config.layers, batch_first=True)
         self.output = nn.Linear(config.hidden, vocabulary_size)
 
