@@ -22,7 +22,8 @@ from seqgan_music.errors import ConfigError, InputError, OutputError
 from seqgan_music.music import embedded
 from seqgan_music.music.abc_tunes import read_tune
 from seqgan_music.music.notes import Piece
-from seqgan_music.music.scores import UnusableError, piece_from_score
+from seqgan_music.music.scores import piece_from_score
+from seqgan_music.music.unusable import UnusableError
 
 HEAD = "X:1\nT:A Tune\nM:2/4\nL:1/8\nK:C\n"
 COUNT = 6

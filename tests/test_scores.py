@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from seqgan_music.config import ReadingConfig
 from seqgan_music.music.notes import Meter, Tempo
 from seqgan_music.music.reading import read
-from seqgan_music.music.scores import UnusableError, piece_from_stream, pieces_from_file, scores_from_bytes
+from seqgan_music.music.score_files import pieces_from_file, scores_from_bytes
+from seqgan_music.music.streams import piece_from_stream
+from seqgan_music.music.unusable import UnusableError
 
 C, D, E, F, G, A, B = 60, 62, 64, 65, 67, 69, 71
 

@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any
 
 from seqgan_music.music.notes import Meter, Note, Tempo
-from seqgan_music.music.scores import Part, Score, UnusableError, usable_meter
+from seqgan_music.music.scores import Part, Score, usable_meter
+from seqgan_music.music.unusable import UnusableError
 
 TICKS_PER_BEAT = 480
 _UNITS = 10_080

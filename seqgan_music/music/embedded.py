@@ -33,7 +33,9 @@ from seqgan_music.files import check_writable, replacing
 from seqgan_music.music import cache
 from seqgan_music.music.abc_tunes import TICKS_PER_BEAT, key_name, read_tune
 from seqgan_music.music.notes import Piece
-from seqgan_music.music.scores import Score, UnusableError, piece_from_score, score_from_stream
+from seqgan_music.music.scores import Score, piece_from_score
+from seqgan_music.music.streams import score_from_stream
+from seqgan_music.music.unusable import UnusableError
 from seqgan_music.music.workers import Failure, bounded_map
 
 SETTINGS = "corpus.toml"
