@@ -1,0 +1,146 @@
+"""Did the adversarial phase help? Recipes side by side from one generator, over several seeds.
+
+    python benchmarks/recipes.py RUN [--seeds 3] [--iterations 10]
+
+RUN is a run trained by maximum likelihood on any music. Each row starts from its best generator and takes the same number of
+generator updates. What is printed is the generator's after the phase, whatever `train` would have kept:
+
+    nats, bits   held-out loss a token and a note (the lower the better)
+    entropy      nats a token, distinct-4: share of different 4-grams, of the same samples
+    told apart   held-out accuracy of a new discriminator trained on it from nothing (0.5 is indistinguishable)
+    bound        that discriminator's Donsker-Varadhan bound on held-out sequences (nats a sequence, 0 is ideal)
+
+Differences are paired by seed: mean and 95% t-interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqgan_music import config as configs
+from seqgan_music.config import ChoiceConfig, Config, EvaluationConfig
+from seqgan_music.learning import checkpoint, discriminators, evaluation
+from seqgan_music.learning.generator import Generator, Stepper
+from seqgan_music.learning.sampling import sample
+from seqgan_music.learning.trainer import Line, Trainer
+from seqgan_music.tokenset import Splits
+
+T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
+COMMON: dict[str, Any] = {"rollouts": 4, "rollout_stride": 8, "d_samples": 1024, "pretrain": 10, "gate": False}
+ONE_STEP: dict[str, Any] = {"g_steps": 2, "d_steps": 1, "d_epochs": 1}
+
+
+def rows(iterations: int) -> dict[str, ChoiceConfig | None]:
+    """Return the methods compared; None leaves the generator as it is."""
+    common = {**COMMON, **ONE_STEP, "iterations": iterations}
+    updates = 2 * iterations
+    more = {"updates": updates, "round_updates": updates, "learning_rate": 1e-4, "final_rate": 1.0, "batch": 64}
+    return {
+        "mle": None,
+        "mle continued": ChoiceConfig("mle", more),
+        "anchored": ChoiceConfig("seqgan", {"recipe": "anchored", **common}),
+        "anchored without mle": ChoiceConfig("seqgan", {"recipe": "anchored", **common, "mle_weight": 0.0}),
+        "paper's reward, rate 0.01": ChoiceConfig("seqgan", {"recipe": "paper", **common}),
+        "paper's reward, rate 0.0001": ChoiceConfig(
+            "seqgan", {"recipe": "paper", **common, "g_learning_rate": 1e-4}
+        ),
+    }
+
+
+class Silent:
+    """A listener that shows nothing."""
+
+    def phase(self, number: int, name: str, rounds: int, done: int) -> None: ...
+    def progress(self, measures: dict[str, float]) -> None: ...
+    def evaluated(self, line: Line, generator: Generator, is_best: bool) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def after(
+    choice: ChoiceConfig | None, start: Generator, config: Config, splits: Splits, seed: int
+) -> dict[str, float]:
+    """Run one phase from `start` and return the measures of the generator it leaves."""
+    loose = EvaluationConfig(samples=1024, midi_samples=0, min_entropy_ratio=0.0, min_distinct_ratio=0.0,
+                             max_discriminator_accuracy=1.0)  # fmt: skip
+    phases = (choice or ChoiceConfig("mle"),)
+    with tempfile.TemporaryDirectory() as folder:
+        changed = replace(config, seed=seed, phases=phases, evaluation=loose)
+        trainer = Trainer(Path(folder), changed, splits, torch.device("cpu"))
+        trainer.generator.load_state_dict(start.state_dict())
+        if choice is not None:
+            trainer.train(Silent())
+        return measure(trainer, config, seed)
+
+
+def measure(trainer: Trainer, config: Config, seed: int) -> dict[str, float]:
+    """Return held-out loss, diversity, and what a new discriminator makes of the generator."""
+    generator, data = trainer.generator, trainer.train_data
+    rng = torch.Generator().manual_seed(1000 + seed)
+    length, end_id = config.sequence_length, data.end_id
+    held_out = evaluation.held_out(generator, trainer.validation, length)
+    ids, diversity = evaluation.samples(generator, 1024, length, rng, end_id)
+    judge = discriminators.create(config.discriminator, generator.vocabulary_size, length)
+    judge.initialise(rng)
+    optimizer = torch.optim.Adam(judge.parameters(), 3e-4)
+    best = {"d_accuracy": 0.5, "d_bound": -math.inf}
+    real_held_out = trainer.validation.first(1024, length)
+    for _ in range(8):
+        real = data.openings(2048, length, rng)
+        pairs = torch.cat([real, sample(Stepper(generator), 2048, length, rng, end_id)])
+        labels = (torch.arange(4096) < 2048).float()
+        for batch in torch.randperm(4096, generator=rng).split(64):
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(judge(pairs[batch], rng), labels[batch])
+            optimizer.zero_grad()
+            (loss + judge.penalty()).backward()
+            optimizer.step()
+        measured = evaluation.discrimination(judge, real_held_out, ids)
+        best = max(best, measured, key=lambda m: m["d_bound"])
+    return {**held_out, **diversity, "told apart": best["d_accuracy"], "bound": best["d_bound"]}
+
+
+def interval(values: list[float]) -> str:
+    """Return mean and half-width of the 95% t-interval."""
+    if len(values) < 2:
+        return f"{values[0]:+.4f}"
+    half = T95.get(len(values), 2.2) * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{statistics.mean(values):+.4f} ± {half:.4f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--iterations", type=int, default=10)
+    options = parser.parse_args()
+    config = configs.load(str(options.run / "config.toml"))
+    splits = Splits.load(options.run / "tokens.npz")
+    start = checkpoint.load_generator(options.run)
+    results: dict[str, list[dict[str, float]]] = {}
+    for name, choice in rows(options.iterations).items():
+        for seed in range(1, options.seeds + 1):
+            print(f"{name}, seed {seed}", file=sys.stderr)
+            results.setdefault(name, []).append(after(choice, start, config, splits, seed))
+    names = list(results["mle"][0])
+    print("| generator | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
+    for name, measured in results.items():
+        means = [statistics.mean(m[key] for m in measured) for key in names]
+        print(f"| {name} | " + " | ".join(f"{mean:.4f}" for mean in means) + " |")
+    for name, measured in results.items():
+        if name != "mle":
+            pairs = [
+                [m[key] - base[key] for m, base in zip(measured, results["mle"], strict=True)] for key in names
+            ]
+            print(f"| {name} − mle | " + " | ".join(interval(pair) for pair in pairs) + " |")
+
+
+if __name__ == "__main__":
+    main()
