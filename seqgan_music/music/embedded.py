@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import time
 import tomllib
 import unicodedata
@@ -271,7 +270,7 @@ def _write_anew(
     first_heard: dict[str, tuple[int, str]] = {}
     todo, considered = sources(name), 0
     with closing(_conversions(name, root, todo, limit, workers, progress)) as conversions:
-        for source, outcome, data in conversions:
+        for source, outcome in conversions:
             considered += 1
             if isinstance(outcome, _Converted):
                 pitch, stem = first_heard.setdefault(outcome.shape, (outcome.pitch, source.stem))
@@ -282,8 +281,8 @@ def _write_anew(
             if isinstance(outcome, Failure):
                 result.left_out.append({**entry, "reason": outcome.reason, "detail": outcome.detail})
                 continue
-            _put(result, source.stem, data)
-            result.pieces.append(_entry(entry, source.stem, outcome, data))
+            _put(result, source.stem, outcome.data)
+            result.pieces.append(_entry(entry, source.stem, outcome))
             if len(result.pieces) == limit:
                 break
     kept = {piece["file"] for piece in result.pieces}
@@ -302,11 +301,11 @@ def _mend(
     lacking = {(p["source"], p["index"]): p for p in manifest["pieces"] if not _is_good(folder, p)}
     todo = [source for source in sources(name) if (source.file, source.index) in lacking]
     with closing(_conversions(name, root, todo, None, workers, progress)) as conversions:
-        for source, outcome, data in conversions:
+        for source, outcome in conversions:
             piece = lacking.pop((source.file, source.index))
             if isinstance(outcome, _Converted):
-                _put(result, Path(piece["file"]).stem, data)
-                piece |= _entry({}, Path(piece["file"]).stem, outcome, data)
+                _put(result, Path(piece["file"]).stem, outcome.data)
+                piece |= _entry({}, Path(piece["file"]).stem, outcome)
             else:
                 result.pieces.remove(piece)
                 result.left_out.append({**piece, "reason": outcome.reason, "detail": outcome.detail})
@@ -316,8 +315,8 @@ def _mend(
     return result
 
 
-def _entry(entry: dict[str, Any], stem: str, outcome: _Converted, data: bytes) -> dict[str, Any]:
-    digest = hashlib.sha256(data).hexdigest()
+def _entry(entry: dict[str, Any], stem: str, outcome: _Converted) -> dict[str, Any]:
+    digest = hashlib.sha256(outcome.data).hexdigest()
     return {"file": f"{stem}.mid", **entry, "notes": outcome.notes, "sha256": digest}
 
 
@@ -388,8 +387,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Converted:
-    """A piece that was written: its number of notes, and what duplicates are known by: shape and first pitch."""
+    """A piece: the bytes of its file, its number of notes, and what duplicates are known by: first pitch and shape."""
 
+    data: bytes
     notes: int
     pitch: int
     shape: str
@@ -397,29 +397,25 @@ class _Converted:
 
 def _conversions(
     name: str, root: Path, todo: list[Source], limit: int | None, workers: int | None, progress: bool
-) -> Generator[tuple[Source, _Converted | Failure, bytes], None, None]:
-    """Yield each source with what came of it and the bytes of its MIDI file, in the order of `todo`."""
+) -> Generator[tuple[Source, _Converted | Failure], None, None]:
+    """Yield each source with what came of it, in the order of `todo`."""
     from tqdm import tqdm
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with tempfile.TemporaryDirectory(prefix="seqgan-music-") as staging:
-        outcomes = bounded_map(
-            partial(_convert, name, root, Path(staging)),
-            todo,
-            workers=workers or cores,
-            max_seconds=SECONDS_A_TUNE,
-            max_memory_megabytes=MEGABYTES_A_WORKER,
-        )
-        expected = len(todo) if limit is None else min(limit, len(todo))
-        bar = tqdm(total=expected, desc=name, unit=" pieces", disable=None if progress else True)
-        with bar, closing(outcomes):
-            for source, outcome in _in_order(outcomes, todo):
-                staged = Path(staging) / f"{source.stem}.mid"
-                data = staged.read_bytes() if isinstance(outcome, _Converted) else b""
-                staged.unlink(missing_ok=True)  # so that a killed run leaves next to nothing in the system's folder
-                if limit is None or data:
-                    bar.update()
-                yield source, outcome, data
+    outcomes = bounded_map(
+        partial(_convert, name, root),
+        todo,
+        workers=workers or cores,
+        max_seconds=SECONDS_A_TUNE,
+        max_memory_megabytes=MEGABYTES_A_WORKER,
+    )
+    expected = len(todo) if limit is None else min(limit, len(todo))
+    bar = tqdm(total=expected, desc=name, unit=" pieces", disable=None if progress else True)
+    with bar, closing(outcomes):
+        for source, outcome in _in_order(outcomes, todo):
+            if limit is None or isinstance(outcome, _Converted):
+                bar.update()
+            yield source, outcome
 
 
 def _in_order(
@@ -435,12 +431,12 @@ def _in_order(
             following = next(awaited, None)
 
 
-def _convert(name: str, root: Path, staging: Path, source: Source) -> _Converted | Failure:
-    """Read one piece and write it into `staging`; in a worker."""
+def _convert(name: str, root: Path, source: Source) -> _Converted | Failure:
+    """Read one piece and make it MIDI; in a worker."""
     import gc
     import warnings
 
-    from seqgan_music.music.formats.midi import write_midi
+    from seqgan_music.music.formats.midi import midi_bytes
 
     gc.set_threshold(200_000)  # music21 makes so many objects that collecting them costs a third of the time
     try:
@@ -449,16 +445,14 @@ def _convert(name: str, root: Path, staging: Path, source: Source) -> _Converted
             score, key = COLLECTIONS[name].read(source, root)
             piece = replace(piece_from_score(score), name=source.title)
         _check_size(piece)
-        write_midi(
-            piece, staging / f"{source.stem}.mid", title=source.title, comment=f"music21: {source.file}", key=key
-        )
+        data = midi_bytes(piece, title=source.title, comment=f"music21: {source.file}", key=key)
     except UnusableError as error:
         return Failure(error.reason, str(error))
     except Exception as error:  # music21 raises whatever its parsers stumble upon
         return Failure("unreadable", f"music21 cannot read it: {type(error).__name__}: {error}"[:200])
     first = piece.notes[0]
     shape = [(note.onset - first.onset, note.pitch - first.pitch, note.duration) for note in piece.notes]
-    return _Converted(len(piece.notes), first.pitch, hashlib.sha256(repr(shape).encode()).hexdigest())
+    return _Converted(data, len(piece.notes), first.pitch, hashlib.sha256(repr(shape).encode()).hexdigest())
 
 
 def _check_size(piece: Piece) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
+from io import BytesIO
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from seqgan_music.errors import ConfigError, did_you_mean
@@ -23,7 +25,16 @@ _MAX_FILE_TICKS = 9_999_000
 def write_midi(
     piece: Piece, path: Path, *, title: str | None = None, comment: str | None = None, key: str | None = None
 ) -> None:
-    """Write a piece as MIDI: one track with its tempos, meters, `key` and `comment`, one with its notes.
+    """Write `midi_bytes` into a file. Raises OutputError where the file cannot be written."""
+    data = midi_bytes(piece, title=title, comment=comment, key=key)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def midi_bytes(
+    piece: Piece, *, title: str | None = None, comment: str | None = None, key: str | None = None
+) -> bytes:
+    """Return a piece as MIDI: one track with its tempos, meters, `key` and `comment`, one with its notes.
 
     Every onset and end is a whole number of file ticks, `RESOLUTION / piece.ticks_per_beat` for each of the
     piece's. A tempo is rounded to a whole microsecond a quarter note, as the format holds it. `key` is a name
@@ -32,8 +43,8 @@ def write_midi(
     Of notes with one pitch and onset the longest and loudest is written once; a note that still sounds when
     its pitch is struck again ends there. The same arguments give the same bytes.
 
-    Raises OutputError where the file cannot be written, ValueError for a piece that MIDI cannot hold (a pitch
-    outside 0..127, a velocity outside 1..127, a denominator that is no power of two).
+    Raises ValueError for a piece that MIDI cannot hold (a pitch outside 0..127, a velocity outside 1..127, a
+    denominator that is no power of two).
     """
     import pretty_midi
 
@@ -43,29 +54,25 @@ def write_midi(
     last = max([piece.end, *(meter.onset for meter in piece.meters), *(tempo.onset for tempo in piece.tempos)])
     scale = max(1, min(RESOLUTION // piece.ticks_per_beat, _MAX_FILE_TICKS // max(1, last)))
     midi = pretty_midi.PrettyMIDI(resolution=piece.ticks_per_beat * scale)
+    midi.time_to_tick = int  # all times below are file ticks already: a way to seconds and back costs a fifth
     # pretty_midi offers no public way to write more than one tempo, and truncates microseconds where it should
     # round: half a microsecond more makes its truncation exact.
     midi._tick_scales = [
         (tempo.onset * scale, (_microseconds(tempo.qpm) + 0.5) / 1e6 / midi.resolution) for tempo in piece.tempos
     ]
-    midi._update_tick_to_time(last * scale)
-
-    def time(tick: int) -> float:
-        # A value of pretty_midi's own table: its way back to ticks finds the very same entry.
-        return float(midi.tick_to_time(tick * scale))
-
     midi.time_signature_changes = [
-        pretty_midi.TimeSignature(meter.numerator, meter.denominator, time(meter.onset)) for meter in piece.meters
+        pretty_midi.TimeSignature(meter.numerator, meter.denominator, meter.onset * scale) for meter in piece.meters
     ]
     if key is not None:
         midi.key_signature_changes = [pretty_midi.KeySignature(pretty_midi.key_name_to_key_number(key), 0.0)]
     if comment is not None:
         midi.text_events = [pretty_midi.Text(_utf8(comment), 0.0)]
     instrument = pretty_midi.Instrument(piece.program, name=_utf8(title or ""))
-    instrument.notes = [pretty_midi.Note(n.velocity, n.pitch, time(n.onset), time(n.end)) for n in notes]
+    instrument.notes = [pretty_midi.Note(n.velocity, n.pitch, n.onset * scale, n.end * scale) for n in notes]
     midi.instruments.append(instrument)
-    with replacing(path) as temporary:
-        midi.write(str(temporary))
+    data = BytesIO()
+    midi.write(data)
+    return data.getvalue()
 
 
 def program_number(text: str) -> int:
@@ -101,16 +108,17 @@ def _letters(name: str) -> str:
 
 def _separate(notes: Iterable[Note]) -> Iterator[Note]:
     """Yield the notes such that no two of one pitch overlap, and none is shorter than a tick."""
-    for _, same_pitch in groupby(sorted(notes, key=lambda note: (note.pitch, note.onset)), key=lambda n: n.pitch):
+    for _, same_pitch in groupby(sorted(notes, key=attrgetter("pitch", "onset")), key=attrgetter("pitch")):
         held: Note | None = None
         for note in same_pitch:
-            note = replace(note, duration=max(1, note.duration))
+            if note.duration < 1:
+                note = replace(note, duration=1)
             if held is not None and held.onset == note.onset:
                 note = replace(
                     note, duration=max(held.duration, note.duration), velocity=max(held.velocity, note.velocity)
                 )
             elif held is not None:
-                yield replace(held, duration=min(held.duration, note.onset - held.onset))
+                yield held if held.end <= note.onset else replace(held, duration=note.onset - held.onset)
             held = note
         if held is not None:
             yield held
