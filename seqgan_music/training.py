@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ import torch
 
 from seqgan_music import config as configs
 from seqgan_music.config import ChoiceConfig, Config
-from seqgan_music.errors import ConfigError, InputError, RunError
+from seqgan_music.errors import ConfigError, InputError, OutputError, RunError
 from seqgan_music.files import check_writable, replacing
 from seqgan_music.learning import checkpoint, discriminators, methods
 from seqgan_music.learning.generator import Generator, Stepper
@@ -35,6 +36,10 @@ from seqgan_music.tokenset import Splits
 
 RUNS = Path("runs")
 CONFIG, VOCABULARY, SCAN, TOKENS, SAMPLES = "config.toml", "vocabulary.json", "scan.json", "tokens.npz", "samples"
+LOCK = "lock"
+
+_SMALLER = "Make the generator, sequence_length, or batch and rollouts of a phase smaller."
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +57,30 @@ def check(config: Config) -> Config:
                 f"sequence_length {config.sequence_length} is more than the {row} steps of a row"
                 f" of tokenizer '{made.name}'."
             )
-    return replace(
+    resolved = replace(
         config,
         tokenizer=ChoiceConfig(made.name, _values(made.options)),
         discriminator=ChoiceConfig(config.discriminator.name, _values(discriminators.check(config.discriminator))),
         phases=tuple(methods.resolved(phase) for phase in config.phases),
     )
+    _check_sizes(resolved, len(made.vocabulary))
+    return resolved
+
+
+def _check_sizes(config: Config, vocabulary_size: int) -> None:
+    """Raise ConfigError where the models cannot be built, or would never fit in this machine's memory."""
+    try:
+        with torch.device("meta"):  # nothing is allocated
+            models = [
+                Generator(vocabulary_size, vocabulary_size, config.generator),
+                discriminators.create(config.discriminator, vocabulary_size, config.sequence_length),
+            ]
+    except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+        raise ConfigError(f"The models cannot be built: {str(error).splitlines()[0]}. {_SMALLER}") from None
+    weights = sum(p.numel() for model in models for p in model.parameters())
+    # Adam keeps a gradient and two moments beside each float32.
+    if hasattr(os, "sysconf") and 16 * weights > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        raise ConfigError(f"The models would have {weights:,} weights: too many for this machine. {_SMALLER}")
 
 
 def pick_device(name: str) -> torch.device:
@@ -77,19 +100,53 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def new_run_folder(out: Path | None) -> Path:
-    """Return where a new run goes: `out`, or `runs/` and the time. Raises InputError where it is taken."""
-    if out is None:
-        stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-        names = (stamp + suffix for suffix in ["", *(f"-{n}" for n in range(2, 1000))])
-        out = next(RUNS / name for name in names if not (RUNS / name).exists())
-    elif out.is_dir() and any(out.iterdir()):
-        hint = f" To go on with it: --resume {out}." if (out / CONFIG).exists() else ""
-        raise InputError(f"{out} is not empty. Give --out a new folder.{hint}")
-    elif out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Give --out a new folder.")
-    check_writable(out / CONFIG)
-    return out
+def check_free(folder: Path) -> None:
+    """Check that a new run can be written to a folder.
+
+    Raises InputError where there is something already, OutputError where nothing can be written.
+    """
+    if os.path.isfile(folder):
+        raise InputError(f"{folder} is a file. Give --out a new folder.")
+    check_writable(folder / CONFIG)
+    if folder.is_dir() and any(folder.iterdir()):
+        hint = f" To go on with it: --resume {folder}." if (folder / CONFIG).exists() else ""
+        raise InputError(f"{folder} is not empty. Give --out a new folder.{hint}")
+
+
+@contextmanager
+def new_folder(out: Path | None) -> Iterator[Path]:
+    """Make the folder of a new run, `out` or `runs/` and the time, and lock it; it goes again if the block fails.
+
+    Raises InputError or RunError where it is taken, OutputError where it cannot be made.
+    """
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    # Other runs may begin in the same second.
+    candidates = (
+        [RUNS / (stamp + end) for end in ("", *(f"-{n}" for n in range(2, 1000)))] if out is None else [out]
+    )
+    for path in candidates:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=out is not None)
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(f"Cannot make the folder {path}: {(error.strerror or str(error)).lower()}.") from None
+    else:
+        raise InputError(f"{path} is taken. Give --out a new folder.")
+    with _lock(path):
+        if (path / CONFIG).exists():
+            raise InputError(f"Another process has begun a run in {path}. Give --out a new folder.")
+        try:
+            yield path
+        except BaseException:
+            for name in (CONFIG, VOCABULARY, TOKENS, SCAN, LOCK):
+                (path / name).unlink(missing_ok=True)
+            for folder in missing:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
 
 
 class Run:
@@ -117,8 +174,10 @@ class Run:
         say: Callable[[str], None] = log.info,
     ) -> Run:
         """Scan `music` (None: the embedded corpus), plan, and write a new run folder. Raises SeqganMusicError."""
+        if minutes is not None and not minutes > 0:
+            raise ConfigError(f"--minutes must be above 0, not {minutes}.")
         config = check(config)
-        folder = new_run_folder(out)
+        check_free(out or RUNS / "new")
         say(f"Device: {describe_device(device)}")
         if music is None:
             music = embedded.default_folder(progress=True)
@@ -128,29 +187,31 @@ class Run:
             config.tokenizer.name, config.tokenizer.options, config.corpus.reading.ticks_per_beat
         )
         splits, changed = corpus.tokenize(scan, config.corpus, tokenizer)
-        run = cls(folder, config, tokenizer, splits, device)
-        say(run.describe())
-        if changed:
-            say("Tokenizing changed: " + ", ".join(f"{n:,} {what}" for what, n in changed.most_common()))
-        run.plan(minutes, say)
-        vocabulary.save(tokenizer, folder / VOCABULARY)
-        splits.save(folder / TOKENS)
-        _write_text(folder / SCAN, json.dumps(scan.to_json(), indent=1))
-        # Last, since a folder with a config.toml is a run.
-        _write_text(folder / CONFIG, configs.to_toml(configs.to_document(run.config)))
+        with new_folder(out) as folder, _enough_memory():
+            run = cls(folder, config, tokenizer, splits, device)
+            say(run.describe())
+            if changed:
+                say("Tokenizing changed: " + ", ".join(f"{n:,} {what}" for what, n in changed.most_common()))
+            run.plan(minutes, say)
+            vocabulary.save(tokenizer, folder / VOCABULARY)
+            splits.save(folder / TOKENS)
+            _write_text(folder / SCAN, json.dumps(scan.to_json(), indent=1))
+            # Last, since a folder with a config.toml is a run.
+            _write_text(folder / CONFIG, configs.to_toml(configs.to_document(run.config)))
         _point_latest(folder)
         return run
 
     @classmethod
     def open(cls, folder: Path, device: torch.device) -> Run:
         """Open a run where its last checkpoint left it, or at its beginning. Raises RunError, ConfigError."""
-        if not (folder / CONFIG).is_file():
+        if not os.path.isfile(folder / CONFIG):
             raise RunError(f"{folder} is not a run: it has no {CONFIG}. Train one: seqgan-music train DIR.")
-        config = configs.load(str(folder / CONFIG))
-        run = cls(folder, config, vocabulary.load(folder / VOCABULARY), Splits.load(folder / TOKENS), device)
-        size = run.splits.train.vocabulary_size
-        if size != len(run.tokenizer.vocabulary):
-            raise RunError(f"{folder}: {TOKENS} has {size} ids, {VOCABULARY} {len(run.tokenizer.vocabulary)}.")
+        config = check(configs.load(str(folder / CONFIG)))
+        tokenizer, splits = vocabulary.load(folder / VOCABULARY), Splits.load(folder / TOKENS)
+        size = splits.train.vocabulary_size
+        if size != len(tokenizer.vocabulary):
+            raise RunError(f"{folder}: {TOKENS} has {size} ids, {VOCABULARY} {len(tokenizer.vocabulary)}.")
+        run = cls(folder, config, tokenizer, splits, device)
         if checkpoint.exists(folder, "last"):
             run.trainer.resume()
         return run
@@ -170,8 +231,15 @@ class Run:
         say(f"Expected time: about {_time(sum(expected))} ({each}); less if it stops learning earlier.")
 
     def train(self, listener: Listener) -> None:
-        """Train to the end. Raises RunError where another process trains this run."""
-        with _lock(self.folder):
+        """Train to the end.
+
+        Raises RunError where another process trains this run, OutputError where nothing can be written any more:
+        the run goes on from its last checkpoint once it can.
+        """
+        with _lock(self.folder), _enough_memory():
+            if checkpoint.exists(self.folder, "last"):
+                self.trainer.resume()  # another process may have gone on since this one looked
+            _sweep(self.folder)
             self.trainer.train(listener)
 
     def write_samples(self, generator: Generator, name: str) -> list[Path]:
@@ -179,7 +247,7 @@ class Run:
         config = self.config
         rng = torch.Generator(self.device).manual_seed(config.seed)
         count, length = config.evaluation.midi_samples, config.sequence_length
-        qpm = json.loads((self.folder / SCAN).read_bytes())["typical"]["qpm"]
+        qpm = _typical_qpm(self.folder)
         paths = []
         for number, ids in enumerate(sample(Stepper(generator), count, length, rng, self.tokenizer.end_id), 1):
             piece = self.tokenizer.decode(ids.tolist()).piece
@@ -227,6 +295,21 @@ def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 
+def _typical_qpm(run: Path) -> float:
+    try:
+        return min(max(float(json.loads((run / SCAN).read_bytes())["typical"]["qpm"]), 10.0), 400.0)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return 120.0  # MIDI's own default; no reason to stop a run
+
+
+def _sweep(run: Path) -> None:
+    """Remove what a killed process was in the middle of writing."""
+    for folder in (run, run / checkpoint.FOLDER, run / SAMPLES):
+        for unfinished in folder.glob(".*.part*"):
+            with suppress(OSError):
+                unfinished.unlink()
+
+
 def _write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -250,9 +333,26 @@ def _lock(run: Path) -> Iterator[None]:
     except ImportError:  # not on Windows
         yield
         return
-    with (run / "lock").open("w") as file:
+    try:
+        file = (run / LOCK).open("w")
+    except OSError as error:
+        raise OutputError(f"Cannot write {run / LOCK}: {(error.strerror or str(error)).lower()}.") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise RunError(f"Another process is training {run}. Wait for it, or stop it.") from None
+        except OSError:
+            log.info("%s is on a file system without locks", run)
         yield
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Raise ConfigError where the machine's or the GPU's memory does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        raise ConfigError(f"Not enough memory. {_SMALLER}") from None

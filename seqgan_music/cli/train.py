@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seqgan_music.errors import OutputError
+
 if TYPE_CHECKING:
     from seqgan_music.learning.generator import Generator
     from seqgan_music.training import Run
@@ -53,19 +55,23 @@ def command(
         "DIR": folder, "--config": config_name, "--set": overrides, "--out": out, "--minutes": minutes,
         "--seed": seed, "--track": track,
     }  # fmt: skip
-    if resume is not None and (others := [name for name, value in given.items() if value]):
+    if resume is not None and (others := [name for name, value in given.items() if value not in (None, ())]):
         raise click.UsageError(
             f"--resume goes on with a run as it is; it cannot be given with {', '.join(others)}."
         )
     import json
+    import shlex
+    import signal
 
     from seqgan_music import config, training
+
+    signal.signal(signal.SIGTERM, _interrupt)
 
     where = training.pick_device(device)
     if resume is not None:
         run = training.Run.open(resume.resolve() if resume.is_symlink() else resume, where)
         if run.trainer.progress.finished:
-            click.echo(f"{run.folder} is finished already.", err=True)
+            _say(f"{run.folder} is finished already.")
     else:
         if seed is not None:
             overrides = (*overrides, f"seed={seed}")
@@ -73,15 +79,21 @@ def command(
             overrides = (*overrides, f"corpus.reading.track={json.dumps(track)}")
         settings = config.load(config_name or "default", overrides)
         run = training.Run.begin(folder, settings, out=out, device=where, minutes=minutes, say=_say)
-    click.echo(f"Run: {run.folder}", err=True)
+    _say(f"Run: {run.folder}")
+    go_on = f"seqgan-music train --resume {shlex.quote(str(run.folder))}"
+    if device != "auto":
+        go_on += f" --device {device}"
     screen = Screen(run)
     try:
         run.train(screen)
     except KeyboardInterrupt:
         screen.close()
-        click.echo(f"Stopped. To go on: seqgan-music train --resume {run.folder}", err=True)
+        _say(f"Stopped. To go on: {go_on}")
         raise
-    screen.close()
+    except OutputError as error:
+        raise OutputError(f"{error} Then go on: {go_on}") from None
+    finally:
+        screen.close()
     click.echo(summary(run))
 
 
@@ -92,31 +104,50 @@ class Screen:
         from tqdm import tqdm
 
         self._run = run
-        self._bar: tqdm[Any] = tqdm(disable=None, leave=False, bar_format="{desc} {postfix}", mininterval=0.5)
+        self._bar: tqdm[Any] = tqdm(
+            disable=None, leave=False, dynamic_ncols=True, bar_format="{desc} [{bar:20}] {postfix}", ascii=" ="
+        )
         self._rounds = (0, 0)
         self._name = ""
-        self._pace: tuple[float, int] | None = None
+        self._started = (0.0, 0)
+        """When the phase began or went on, and after how many rounds."""
+        self._steps = (0, 0)
+        """Small steps of this round so far, and of the round before."""
+        self._shown = 0.0
+        self._measures: dict[str, float] = {}
 
     def phase(self, number: int, name: str, rounds: int, done: int) -> None:
         """A phase begins, or goes on."""
         import time
 
         phases = len(self._run.config.phases)
-        self._name, self._rounds, self._pace = name, (done, rounds), (time.monotonic(), done)
+        self._name, self._rounds, self._started = name, (done, rounds), (time.monotonic(), done)
+        self._steps, self._measures = (0, 0), {}
         self._write(f"Phase {number + 1} of {phases}: {name}, {rounds} rounds" + (f", {done} done" if done else ""))
 
     def progress(self, measures: dict[str, float]) -> None:
         """A small step is done."""
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in measures.items())
-        self._bar.set_description_str(
-            f"{self._name} round {self._rounds[0] + 1}/{self._rounds[1]}{self._left()}", False
-        )
-        self._bar.set_postfix_str(shown, False)
-        self._bar.update(1)
+        import time
+
+        self._steps = (self._steps[0] + 1, self._steps[1])
+        self._measures.update(measures)
+        if self._bar.disable or time.monotonic() - self._shown < 0.2:
+            return
+        self._shown = time.monotonic()
+        done, rounds = self._rounds
+        steps, before = self._steps
+        # Rounds of a phase differ in steps: the last one's number is a guess for this one.
+        reached = done + (min(steps / before, 0.95) if before else 0.0)
+        self._bar.total, self._bar.n = rounds, reached
+        self._bar.set_description_str(f"  {self._name} round {done + 1}/{rounds}", refresh=False)
+        told = [f"{name} {value:.3f}" for name, value in list(self._measures.items())[:3]]
+        self._bar.set_postfix_str("  ".join([*self._left(reached), *told]), refresh=False)
+        self._bar.refresh()
 
     def evaluated(self, line: dict[str, Any], generator: Generator, is_best: bool) -> None:
         """A round is measured: show it and let a few samples be heard."""
         self._rounds = (line["round"], self._rounds[1])
+        self._steps = (0, self._steps[0])
         self._run.write_samples(generator, f"{line['phase']}-{line['method']}-{line['round']:04}")
         bits = next(value for name, value in line.items() if name.startswith("validation_bits"))
         unit = self._run.splits.train.unit_name
@@ -138,14 +169,14 @@ class Screen:
         """Clear the bar."""
         self._bar.close()
 
-    def _left(self) -> str:
+    def _left(self, reached: float) -> list[str]:
         import time
 
-        done, rounds = self._rounds
-        if self._pace is None or done <= self._pace[1]:
-            return ""
-        seconds = (time.monotonic() - self._pace[0]) / (done - self._pace[1]) * (rounds - done)
-        return f", {seconds / 60:.1f} min left" if seconds > 90 else f", {seconds:.0f} s left"
+        began, done = self._started
+        if self._rounds[0] == done:
+            return []
+        seconds = (time.monotonic() - began) / (reached - done) * (self._rounds[1] - reached)
+        return [f"{seconds / 60:.1f} min left" if seconds > 90 else f"{seconds:.0f} s left"]
 
     def _write(self, text: str) -> None:
         self._bar.clear()
@@ -156,10 +187,12 @@ def summary(run: Run) -> str:
     """Return how a finished run ended, for people."""
     best = run.trainer.progress.best or {}
     bits = next((value for name, value in best.items() if name.startswith("validation_bits")), float("nan"))
+    seconds = run.trainer.progress.seconds
+    took = f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
     lines = [
         f"Finished {run.folder}: best held-out loss {best.get('validation_nats', float('nan')):.4f} nats a token,"
         f" {bits:.3f} bits a {run.splits.train.unit_name} ({best.get('method')}, round {best.get('round')}),"
-        f" after {run.trainer.progress.seconds / 60:.1f} min.",
+        f" after {took}.",
         *run.trainer.progress.notes,
     ]
     adversarial = [phase.name for phase in run.config.phases if phase.name != "mle"]
@@ -170,6 +203,11 @@ def summary(run: Run) -> str:
         )
     lines.append(f"Hear it: seqgan-music sample --run {run.folder} --out song.mid")
     return "\n".join(lines)
+
+
+def _interrupt(*_: object) -> None:
+    """Take SIGTERM, by which machines are shut down, for Ctrl-C: what is being written is undone or finished."""
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,8 +21,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from seqgan_music.config import ChoiceConfig, Config
-from seqgan_music.errors import RunError
+from seqgan_music.config import ChoiceConfig, Config, build
+from seqgan_music.errors import ConfigError, OutputError, RunError
 from seqgan_music.files import replacing
 from seqgan_music.learning import checkpoint, discriminators, evaluation, methods
 from seqgan_music.learning.data import Sequences
@@ -113,8 +115,11 @@ class Trainer:
     def resume(self) -> None:
         """Go back to the last checkpoint. Raises RunError where there is none or it does not fit."""
         tensors, document = checkpoint.load(self.run, "last")
+        device = document.get("device", self.device.type)
+        if device != self.device.type:
+            raise RunError(f"{self.run} was trained on {device}: go on with it by --device {device}.")
         try:
-            self.progress = Progress(**document["progress"])
+            self.progress = build(Progress, document["progress"], "progress")
             self.generator.load_state_dict(checkpoint.unprefixed(tensors, "generator"))
             self.discriminator.load_state_dict(checkpoint.unprefixed(tensors, "discriminator"))
             if not self.progress.finished:
@@ -123,14 +128,16 @@ class Trainer:
                     rng.set_state(tensors[f"rng.{name}"])
                 assert self._method is not None
                 self._method.restore(checkpoint.unprefixed(tensors, "method"), document["method"])
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ConfigError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(f"The checkpoint in {self.run} does not fit its configuration: {reason}.") from None
-        self._keep_lines(self.progress.lines)
+            raise RunError(
+                f"The checkpoint in {self.run} does not fit its configuration: {reason.rstrip('.')}."
+            ) from None
 
     def train(self, listener: Listener) -> None:
         """Run all phases that are left, from where the run stands."""
         progress = self.progress
+        self._keep_lines(progress.lines)
         started = time.perf_counter() - progress.seconds
         while not progress.finished:
             if self._method is None:
@@ -149,7 +156,7 @@ class Trainer:
                     break
                 measures = method.advance(listener.progress)
                 progress.round += 1
-                healthy = _finite(self.generator) and _finite(self.discriminator)
+                healthy = _finite(self._models()) and _finite(method.tensors())
                 if not healthy or not all(math.isfinite(value) for value in measures.values()):
                     trouble = "a loss or a weight became NaN or infinite"
                     break
@@ -186,7 +193,7 @@ class Trainer:
         """Put back the best generator so far: the next phase, and a run that went wrong, go on from there."""
         tensors, document = checkpoint.load(self.run, "best")
         self.generator.load_state_dict(checkpoint.unprefixed(tensors, "generator"))
-        if not _finite(self.discriminator):
+        if not _finite(self.discriminator.state_dict()):
             self.discriminator.load_state_dict(checkpoint.unprefixed(tensors, "discriminator"))
         self._last_samples = None
         where = document["best"]
@@ -215,8 +222,7 @@ class Trainer:
             "seconds": round(progress.seconds, 3),
             **measured,
         }
-        with (self.run / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self._log(line)
         is_best = progress.best is None or measured["validation_nats"] < progress.best["validation_nats"]
         if is_best:
             progress.best = line
@@ -275,6 +281,7 @@ class Trainer:
             "generator": checkpoint.describe_generator(self.generator),
             "progress": vars(self.progress),
             "best": self.progress.best,
+            "device": self.device.type,
         }
 
     def _save(self) -> None:
@@ -285,14 +292,27 @@ class Trainer:
             document["method"] = self._method.counters()
         checkpoint.save(self.run, "last", tensors, document)
 
+    def _log(self, line: Line) -> None:
+        """Append to the log; it must be on the disk before the checkpoint that counts its lines."""
+        path = self.run / METRICS
+        # What cannot be told is null: readers of JSON outside Python refuse NaN.
+        told = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(told) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OutputError(f"Cannot write {path}: {(error.strerror or str(error)).lower()}.") from None
+
     def _keep_lines(self, count: int) -> None:
         """Drop lines of the log that were written after the checkpoint."""
         path = self.run / METRICS
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         if len(lines) > count:
             with replacing(path) as temporary:
-                temporary.write_text("".join(lines[:count]), encoding="utf-8")
+                temporary.write_bytes(b"".join(lines[:count]))
 
 
-def _finite(model: torch.nn.Module) -> bool:
-    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
+def _finite(tensors: Mapping[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())

@@ -20,6 +20,9 @@ from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import Generator
 
+LARGEST = 10**9
+"""Of any whole number among a method's options: more overflows the machine's integers in places."""
+
 Progress = Any
 """Called by `advance` after each small step with a dict of numbers to show; may be None."""
 
@@ -105,10 +108,16 @@ def check(choice: ChoiceConfig) -> Any:
     recipe = options.pop("recipe", None)
     where = f"Method '{choice.name}'"
     if recipe is not None:
+        if not isinstance(recipe, str):
+            raise ConfigError(f"{where}: recipe must be text in quotes, not {recipe!r}.")
         if recipe not in recipes:
-            raise ConfigError(f"{where} has no recipe '{recipe}'.{did_you_mean(str(recipe), recipes)}")
+            raise ConfigError(f"{where} has no recipe '{recipe}'.{did_you_mean(recipe, recipes)}")
         options = {**recipes[recipe], **options}
-    return build(cls.Options, options, where)
+    built = build(cls.Options, options, where)
+    for name, value in vars(built).items():
+        if isinstance(value, int) and value > LARGEST:
+            raise ConfigError(f"{where}: {name} must be at most {LARGEST:,}, not {value}.")
+    return built
 
 
 def resolved(choice: ChoiceConfig) -> ChoiceConfig:
