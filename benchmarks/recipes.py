@@ -2,7 +2,7 @@
 
     python benchmarks/recipes.py RUN [--seeds 3] [--iterations 10]
 
-RUN is a run trained by maximum likelihood on any music. Each row starts from its best generator and takes the same number of
+RUN is a run trained by maximum likelihood. Each row starts from its best generator and takes the same number of
 generator updates. What is printed is the generator's after the phase, whatever `train` would have kept:
 
     nats, bits   held-out loss a token and a note (the lower the better)

@@ -387,7 +387,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Converted:
-    """A piece: the bytes of its file, its number of notes, and what duplicates are known by: first pitch and shape."""
+    """A piece: the bytes of its file, how many notes, and what duplicates are known by: shape and first pitch."""
 
     data: bytes
     notes: int
@@ -479,7 +479,7 @@ def _read_chorale(source: Source, root: Path) -> tuple[Score, str | None]:
     if len(score.parts) != 4 or not all(part.notes for part in score.parts):
         raise UnusableError("not in four voices", f"{len(score.parts)} parts")
     signature = stream.recurse().getElementsByClass(key.Key).first()
-    return score, key_name(signature) if signature else None
+    return score, key_name(signature.sharps, signature.mode) if signature else None
 
 
 def _tunes(text: str, file: str, book: str, place: int) -> Iterator[Source]:
