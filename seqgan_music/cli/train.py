@@ -105,7 +105,7 @@ class Screen:
 
         self._run = run
         self._bar: tqdm[Any] = tqdm(
-            disable=None, leave=False, dynamic_ncols=True, bar_format="{desc} [{bar:20}] {postfix}", ascii=" ="
+            disable=None, leave=False, dynamic_ncols=True, bar_format="  |{bar:20}| {desc}", desc="starting"
         )
         self._rounds = (0, 0)
         self._name = ""
@@ -139,9 +139,9 @@ class Screen:
         # Rounds of a phase differ in steps: the last one's number is a guess for this one.
         reached = done + (min(steps / before, 0.95) if before else 0.0)
         self._bar.total, self._bar.n = rounds, reached
-        self._bar.set_description_str(f"  {self._name} round {done + 1}/{rounds}", refresh=False)
         told = [f"{name} {value:.3f}" for name, value in list(self._measures.items())[:3]]
-        self._bar.set_postfix_str("  ".join([*self._left(reached), *told]), refresh=False)
+        text = "  ".join([f"{self._name} round {done + 1}/{rounds}", *self._left(reached), *told])
+        self._bar.set_description_str(text, refresh=False)
         self._bar.refresh()
 
     def evaluated(self, line: dict[str, Any], generator: Generator, is_best: bool) -> None:
