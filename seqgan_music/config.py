@@ -159,7 +159,7 @@ class Config:
     seed: int = 1
     """One seed reproduces the run on one machine."""
     sequence_length: int = 128
-    """T: tokens a sequence in the adversarial phase, and a window's length in truncated back-propagation."""
+    """T: tokens a sequence in the adversarial phase, and in the samples that are measured."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """How the folder is read."""
     tokenizer: ChoiceConfig = field(default_factory=lambda: ChoiceConfig(_DEFAULT_TOKENIZER))

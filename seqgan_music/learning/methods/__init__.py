@@ -36,7 +36,7 @@ class Setting:
     train: Sequences
     validation: Sequences
     length: int
-    """T: ids a sequence in the adversarial phase, and a window's length in truncated back-propagation."""
+    """T: ids a sequence in the adversarial phase."""
     data_rng: torch.Generator
     """Order of the data and its shifts; on the CPU."""
     model_rng: torch.Generator

@@ -1,8 +1,8 @@
 """Maximum likelihood: teacher forcing on whole sequences, the paper's pre-training (SeqGAN Algorithm 1, line 2).
 
 Differences from the paper's code:
-1. Sequences of any length: truncated back-propagation over windows of T tokens with the state carried on.
-2. Dropout, a learning rate that falls linearly, and an end by held-out loss: its 120 epochs at a constant rate
+1. Sequences of any length: truncated back-propagation over windows with the state carried on.
+2. Small batches, dropout, a learning rate that falls linearly, and an end by held-out loss: its 120 epochs at a constant rate
    overfit so far that held-out loss ends worse than uniform guessing (docs/log.md).
 3. Each sequence is shifted (transposed) at random by what its data allows.
 """
@@ -34,12 +34,16 @@ class MleOptions:
     """Updates of the generator in the whole phase."""
     round_updates: int = 250
     """Updates between two evaluations."""
-    batch: int = 32
+    batch: int = 8
     """Sequences an update."""
-    learning_rate: float = 2e-3
+    window: int = 64
+    """Tokens of each sequence an update: the reach of truncated back-propagation."""
+    learning_rate: float = 4e-3
     """Of Adam, at the start."""
     final_rate: float = 0.05
     """Share of it that is left at the end; it falls linearly. 1 keeps it constant."""
+    beta2: float = 0.98
+    """Of Adam: how slowly its estimate of the gradient's size forgets."""
     weight_decay: float = 0.0
     """Of AdamW."""
     clip: float = 1.0
@@ -49,8 +53,10 @@ class MleOptions:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        if min(self.updates, self.round_updates, self.batch) < 1:
-            raise ConfigError("updates, round_updates and batch must be at least 1.")
+        if min(self.updates, self.round_updates, self.batch, self.window) < 1:
+            raise ConfigError("updates, round_updates, batch and window must be at least 1.")
+        if not 0 <= self.beta2 < 1 or self.weight_decay < 0:
+            raise ConfigError("beta2 must be in [0, 1), weight_decay at least 0.")
         if self.learning_rate <= 0 or self.clip <= 0 or not 0 <= self.final_rate <= 1 or self.patience < 0:
             raise ConfigError("learning_rate and clip must be above 0, final_rate in [0, 1], patience at least 0.")
 
@@ -67,7 +73,11 @@ class Mle:
         self.rounds = -(-options.updates // options.round_updates)
         self._setting = setting
         self._optimizer = torch.optim.AdamW(
-            setting.generator.parameters(), options.learning_rate, weight_decay=options.weight_decay
+            setting.generator.parameters(),
+            options.learning_rate,
+            betas=(0.9, options.beta2),
+            weight_decay=options.weight_decay,
+            fused=True,
         )
         self._updates = 0
         self._groups: list[Tensor] = []
@@ -99,7 +109,7 @@ class Mle:
         shift = data.random_shifts(index, setting.data_rng)
         targets = data.rows(index, length, IGNORED, shift)  # (B, L)
         inputs = generator.inputs_for(targets.clamp(min=0))
-        window = math.ceil(length / math.ceil(length / setting.length))
+        window = math.ceil(length / math.ceil(length / options.window))
         state: State | None = None
         total, count = 0.0, 0
         for start in range(0, length, window):
