@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
@@ -57,18 +58,18 @@ def check(config: Config) -> Config:
                 f"sequence_length {config.sequence_length} is more than the {row} steps of a row"
                 f" of tokenizer '{made.name}'."
             )
-    resolved = replace(
+    return replace(
         config,
         tokenizer=ChoiceConfig(made.name, _values(made.options)),
         discriminator=ChoiceConfig(config.discriminator.name, _values(discriminators.check(config.discriminator))),
         phases=tuple(methods.resolved(phase) for phase in config.phases),
     )
-    _check_sizes(resolved, len(made.vocabulary))
-    return resolved
 
 
-def _check_sizes(config: Config, vocabulary_size: int) -> None:
+def check_sizes(config: Config) -> None:
     """Raise ConfigError where the models cannot be built, or would never fit in this machine's memory."""
+    choice, ticks_per_beat = config.tokenizer, config.corpus.reading.ticks_per_beat
+    vocabulary_size = len(tokenizers.create(choice.name, choice.options, ticks_per_beat).vocabulary)
     try:
         with torch.device("meta"):  # nothing is allocated
             models = [
@@ -177,6 +178,7 @@ class Run:
         if minutes is not None and not minutes > 0:
             raise ConfigError(f"--minutes must be above 0, not {minutes}.")
         config = check(config)
+        check_sizes(config)
         check_free(out or RUNS / "new")
         say(f"Device: {describe_device(device)}")
         if music is None:
@@ -207,7 +209,11 @@ class Run:
         if not os.path.isfile(folder / CONFIG):
             raise RunError(f"{folder} is not a run: it has no {CONFIG}. Train one: seqgan-music train DIR.")
         config = check(configs.load(str(folder / CONFIG)))
-        tokenizer, splits = vocabulary.load(folder / VOCABULARY), Splits.load(folder / TOKENS)
+        tokenizer = vocabulary.load(folder / VOCABULARY)
+        try:
+            splits = Splits.load(folder / TOKENS)
+        except (zlib.error, NotImplementedError) as error:  # damage that the archive's sums come too late for
+            raise RunError(f"{folder / TOKENS} cannot be read: {error}. Use another run, or train again.") from None
         size = splits.train.vocabulary_size
         if size != len(tokenizer.vocabulary):
             raise RunError(f"{folder}: {TOKENS} has {size} ids, {VOCABULARY} {len(tokenizer.vocabulary)}.")

@@ -30,7 +30,7 @@ COUNT = 6
 
 
 def tune(music: str, head: str = HEAD) -> Piece:
-    return piece_from_score(read_tune(head + music, "a tune")[0])
+    return piece_from_score(read_tune(head + music, "a tune", top_line=True)[0])
 
 
 def pitches(music: str, head: str = HEAD) -> str:
@@ -61,6 +61,7 @@ def durations(music: str, head: str = HEAD) -> list[Fraction]:
         # an accidental lasts to the bar line, and in the octave above too
         ("^FFff|F4|", "F# F# F#' F#' F"),
         ("^FF=FF|", "F# F# F F"),
+        ("[^F2D2]F2|F4|", "F# F# F"),
     ],
 )
 def test_abc_is_played_as_players_read_it(music: str, played: str) -> None:
@@ -75,6 +76,9 @@ def test_abc_is_played_as_players_read_it(music: str, played: str) -> None:
         ("(3CDE F2|", ["1/3", "1/3", "1/3", "1"]),
         ("C2-C2|-C2D2|", ["3", "1"]),
         ("C2-D2|", ["1", "1"]),
+        ("[C2-E2-][C2E2]|", ["2"]),
+        ("C->D E>-F|A>\nB c2|", ["1/2", "1/2", "3/4", "1/4", "3/4", "1/4", "1"]),
+        ("(3:2:4CDEF C4/3|", ["1/3", "1/3", "1/3", "1/3", "2/3"]),
         ("C/D/E3|", ["1/4", "1/4", "3/2"]),
     ],
 )
@@ -108,11 +112,34 @@ def test_meter_tempo_and_key_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "played", "name"),
+    [
+        ("C", "C D E F G A B", "C major"),
+        ("Ebmaj", "C D D# F G G# A#", "Eb major"),
+        ("F#m", "C# D E F# G# A B", "F# minor"),
+        ("D Mixolydian", "C D E F# G A B", "G major"),
+        ("Ador", "C D E F# G A B", "E minor"),
+        ("Glyd", "C# D E F# G A B", "D major"),
+        ("EPhrygian", "C D E F G A B", "A minor"),
+        ("HP", "C# D E F# G A B", "D major"),
+        ("D ^g _b clef=bass", "C# D E F# G# A A#", "D major"),
+        ("none", "C D E F G A B", "C major"),
+    ],
+)
+def test_keys(field: str, played: str, name: str) -> None:
+    head = HEAD.replace("K:C", f"K:{field}").replace("2/4", "7/8")
+    assert pitches("CDEFGAB|", head) == played
+    assert read_tune(head + "CDEFGAB|", "t")[1] == name
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         (HEAD + "CDEF|GAB|cccc|", "out of meter"),
         (HEAD + "CDEF|GABcd|cccc|", "out of meter"),
         (HEAD + "V:1\nCDEF|\nV:2\nCDEF|", "several voices"),
+        (HEAD + "CDEF & E4|", "several voices"),
+        (HEAD + "|:" + "CDEF|" * 9_000 + "[1CDEF:|[2CDEF:|[3CDEF:|", "too many notes"),
         (HEAD.replace("M:2/4\n", "") + "CDEF|", "without a meter"),
         ("X:1\nT:t\n", "without a key"),
     ],

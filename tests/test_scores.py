@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgan_music.config import ReadingConfig
+from seqgan_music.music.abc_tunes import read_tune
 from seqgan_music.music.notes import Meter, Tempo
 from seqgan_music.music.reading import read
 from seqgan_music.music.score_files import pieces_from_file, scores_from_bytes
@@ -59,6 +60,13 @@ def pieces(text: str | bytes, tmp_path: Path, suffix: str = ".abc"):
     return pieces_from_file(path, 12)
 
 
+def streamed(body: str):
+    """Read a tune through music21's streams, as score_files does where tokens are not enough."""
+    from music21 import converter
+
+    return piece_from_stream(converter.parse(abc(body), format="abc"), 12, "streamed")
+
+
 def notes_of(piece) -> list[tuple[int, int, int]]:
     return [(n.onset, n.pitch, n.duration) for n in piece.notes]
 
@@ -90,9 +98,9 @@ def test_a_tune_is_read_note_by_note(tmp_path):
     ],
 )
 def test_repeats_are_played_as_a_player_reads_them(tmp_path, body, played):
-    (piece,) = pieces(abc(body), tmp_path)
-    assert pitches(piece) == [globals()[letter] for letter in played]
-    assert [n.onset for n in piece.notes] == [48 * bar for bar in range(len(played))]
+    for piece in (*pieces(abc(body), tmp_path), streamed(body)):
+        assert pitches(piece) == [globals()[letter] for letter in played]
+        assert [n.onset for n in piece.notes] == [48 * bar for bar in range(len(played))]
 
 
 def test_an_upbeat_stands_at_the_end_of_the_first_bar(tmp_path):
@@ -136,9 +144,42 @@ def test_meters_change_at_bar_lines_and_come_back_with_a_repeat(tmp_path):
     ],
 )
 def test_whole_bars_stand_on_bar_lines(tmp_path, body, onsets):
-    (piece,) = pieces(abc(body), tmp_path)
+    piece = streamed(body)
     assert [note.onset for note in piece.notes] == onsets
     assert piece.meters == (Meter(0, 4, 4),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # A second voice, a measure that is too long, no meter: what abc_tunes refuses.
+        (abc("V:1\nC4 | D4 |\nV:2\nE4 | F4 |"), [(0, C, 48), (0, E, 48), (48, D, 48), (48, F, 48)]),
+        (abc("C4 D | E4 |"), [(0, C, 48), (48, D, 12), (60, E, 48)]),
+        (abc("C D | E", meter="none"), [(0, C, 12), (12, D, 12), (24, E, 12)]),
+    ],
+)
+def test_what_tokens_cannot_give_is_read_through_streams(tmp_path, text, expected):
+    (piece,) = pieces(text, tmp_path)
+    assert notes_of(piece) == expected
+
+
+def test_what_is_passed_over_by_tokens_is_counted():
+    counts: Counter[str] = Counter()
+    text = abc('"Am"{cd}C "^slow"D !trill!E F | G4 |\nQ:1/4=60\nA4 || B | c4 |')
+    scores_from_bytes(text.encode(), ".abc", "x", 12, counts=counts)
+    assert +counts == Counter(
+        grace_notes_dropped=2, chord_symbols_dropped=1, tempo_changes_dropped=1, notes_cut_for_pickups=1
+    )
+
+
+@pytest.mark.parametrize("part", ["{", "[", "(3", "^", "[K:", "C>", "[1 C4:|", "1,2-", '"C', "C-|", "K:C\n"])
+def test_a_tune_of_any_characters_costs_no_more_than_linear_time(tmp_path, part):
+    path = tmp_path / "hostile.abc"
+    path.write_text(abc(part * (390_000 // len(part))))
+    # Quadratic scans of so much text would take hours; music21, which is slow, sees none of it.
+    with pytest.raises(UnusableError):
+        read_tune(path.read_text() + "&", "hostile", max_notes=1_000)
+    assert read(path, ReadingConfig(max_notes=1_000)).reason == "too many notes"
 
 
 def test_grace_notes_and_chord_symbols_are_left_out_and_counted():

@@ -60,6 +60,10 @@ def commands(context: click.Context) -> None:
 
 def main() -> None:
     """Run the command line; the entry point of `seqgan-music`."""
+    # torch's threads wait for each other in a busy loop. Where another program wants a core too, the loop takes
+    # the time of the thread it waits for: an update took 740 ms instead of 18 (docs/log.md). Read when torch is
+    # imported; a user's own setting stands.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names need not be text that the terminal can show; stderr escapes such characters already.
         sys.stdout.reconfigure(errors="backslashreplace")

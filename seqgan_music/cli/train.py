@@ -60,24 +60,28 @@ def command(
             f"--resume goes on with a run as it is; it cannot be given with {', '.join(others)}."
         )
     import json
+    import os
     import shlex
     import signal
 
-    from seqgan_music import config, training
+    from seqgan_music import config
 
     signal.signal(signal.SIGTERM, _interrupt)
+    if seed is not None:
+        overrides = (*overrides, f"seed={seed}")
+    if track is not None:
+        overrides = (*overrides, f"corpus.reading.track={json.dumps(track)}")
+    # Mistakes in it are told before torch is imported, which takes seconds.
+    settings = config.load(config_name or "default", overrides) if resume is None else None
+    from seqgan_music import training
 
     where = training.pick_device(device)
-    if resume is not None:
-        run = training.Run.open(resume.resolve() if resume.is_symlink() else resume, where)
+    if settings is None:
+        assert resume is not None
+        run = training.Run.open(resume.resolve() if os.path.islink(resume) else resume, where)
         if run.trainer.progress.finished:
             _say(f"{run.folder} is finished already.")
     else:
-        if seed is not None:
-            overrides = (*overrides, f"seed={seed}")
-        if track is not None:
-            overrides = (*overrides, f"corpus.reading.track={json.dumps(track)}")
-        settings = config.load(config_name or "default", overrides)
         run = training.Run.begin(folder, settings, out=out, device=where, minutes=minutes, say=_say)
     _say(f"Run: {run.folder}")
     go_on = f"seqgan-music train --resume {shlex.quote(str(run.folder))}"
@@ -89,7 +93,7 @@ def command(
     except KeyboardInterrupt:
         screen.close()
         _say(f"Stopped. To go on: {go_on}")
-        raise
+        raise click.Abort from None
     except OutputError as error:
         raise OutputError(f"{error} Then go on: {go_on}") from None
     finally:

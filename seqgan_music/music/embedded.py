@@ -30,7 +30,7 @@ from typing import Any
 from seqgan_music.errors import ConfigError, InputError, OutputError, did_you_mean
 from seqgan_music.files import check_writable, replacing
 from seqgan_music.music import cache
-from seqgan_music.music.abc_tunes import TICKS_PER_BEAT, key_name, read_tune
+from seqgan_music.music.abc_tunes import TICKS_PER_BEAT, key_name, read_tune, titles
 from seqgan_music.music.notes import Piece
 from seqgan_music.music.scores import Score, piece_from_score
 from seqgan_music.music.streams import score_from_stream
@@ -465,7 +465,7 @@ def _check_size(piece: Piece) -> None:
 
 
 def _read_folk(source: Source, root: Path) -> tuple[Score, str | None]:
-    return read_tune(source.text, source.title)
+    return read_tune(source.text, source.title, top_line=True)
 
 
 def _read_chorale(source: Source, root: Path) -> tuple[Score, str | None]:
@@ -489,8 +489,7 @@ def _tunes(text: str, file: str, book: str, place: int) -> Iterator[Source]:
     for index, tune in enumerate(tunes):
         printed = re.match(r"X:\s*(\d+)", tune)
         number = printed[1].lstrip("0") or "0" if printed and book != "ryan" else str(place)
-        titles = re.findall(r"(?m)^T:[ \t]*(\S.*)$", re.sub(r"\\[`'^\"~,/]", "", tune))
-        title = " ".join(titles[0].split()) if titles else "Untitled"
+        title = next(iter(titles(tune)), "Untitled")
         yield Source(file, index, number, title, f"{_slug(title)}-{book}{volume}-{int(number):04d}", tune)
 
 

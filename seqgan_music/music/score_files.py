@@ -1,6 +1,8 @@
 """Files of written music (ABC, MusicXML, Humdrum) -> Scores; the text is untrusted.
 
-Text reaches music21 from memory: it caches nothing, and no XML entity is ever expanded.
+1. Text reaches music21 from memory: it caches nothing, and no XML entity is ever expanded.
+2. A tune in ABC is read by `abc_tunes`, as the embedded books are. Only what that refuses (several voices, no
+   meter, measures that its meter does not fit) goes through music21's streams.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from seqgan_music.music.abc_tunes import read_tune, titles
 from seqgan_music.music.notes import Piece
 from seqgan_music.music.scores import Score, piece_from_score
 from seqgan_music.music.streams import score_from_stream
 from seqgan_music.music.unusable import UnusableError, printable
 
+_CHARACTERS_A_NOTE = 8  # of ABC, on average, words and all; what has more is no tune
 SCORE_SUFFIXES = frozenset({".abc", ".musicxml", ".mxl", ".xml", ".krn"})
 
 
@@ -45,37 +49,68 @@ def scores_from_bytes(
     A tune-book of ABC gives one Score a tune, named by its title; tunes that music21 cannot read are counted.
     `max_bytes` bounds what a compressed file may unpack to. Raises UnusableError.
     """
-    from music21.converter import subConverters
-
     counts = Counter() if counts is None else counts
     suffix = suffix.lower()
-    converter: Any
     if suffix == ".abc":
-        texts, converter = _tunes(_decoded(data)), subConverters.ConverterABC
+        texts = _tunes(_decoded(data))
     elif suffix == ".krn":
-        texts, converter = [_decoded(data)], subConverters.ConverterHumdrum
+        texts = [_decoded(data)]
     else:
-        texts, converter = [_music_xml(data, max_bytes)], subConverters.ConverterMusicXML
-    scores, problem = [], ""
+        texts = [_music_xml(data, max_bytes)]
+    scores: list[Score] = []
+    problem = ""
     left = max_notes
     for number, text in enumerate(texts, 1):
+        title = name if len(texts) == 1 else f"{name} {number}"
+        if suffix == ".abc" and len(text) > _CHARACTERS_A_NOTE * max_notes:
+            raise UnusableError("too many notes", f"A tune takes {len(text):,} characters (max_notes).")
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                reader = converter()
-                reader.parseData(text)
-                for stream in getattr(reader.stream, "scores", None) or [reader.stream]:
-                    title = _title(stream) or (name if len(texts) == 1 else f"{name} {number}")
-                    score = score_from_stream(stream, ticks_per_beat, title, left, counts)
-                    left -= sum(len(part.notes) for part in score.parts)
-                    scores.append(score)
+            found = _plain_tune(text, title, ticks_per_beat, left, counts) if suffix == ".abc" else []
+            found = found or _through_music21(text, suffix, title, ticks_per_beat, left, counts)
         except UnusableError:
             raise
         except Exception as error:  # music21 raises whatever its parsers stumble upon
             problem = str(error).strip() or type(error).__name__
             counts["unreadable_tunes"] += 1
+            continue
+        left -= sum(len(part.notes) for score in found for part in score.parts)
+        scores += found
     if problem and not any(part.notes for score in scores for part in score.parts):
         raise UnusableError("damaged", f"music21 cannot read it: {printable(problem)}.")
+    return scores
+
+
+def _plain_tune(text: str, title: str, ticks_per_beat: int, max_notes: int, counts: Counter[str]) -> list[Score]:
+    """Return the one score of a tune of one voice in meter; none where it takes music21 to make sense of it."""
+    own: Counter[str] = Counter()
+    try:
+        score, _ = read_tune(text, title, ticks_per_beat, max_notes=max_notes, counts=own)
+    except UnusableError as error:
+        if error.reason == "too many notes":
+            raise
+        return []
+    if not score.parts[0].notes:
+        return []
+    counts.update(own)
+    score.name = printable(next(iter(titles(text)), title))
+    return [score]
+
+
+def _through_music21(
+    text: str, suffix: str, title: str, ticks_per_beat: int, max_notes: int, counts: Counter[str]
+) -> list[Score]:
+    from music21.converter import subConverters
+
+    converters: dict[str, Any] = {".abc": subConverters.ConverterABC, ".krn": subConverters.ConverterHumdrum}
+    scores: list[Score] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reader = converters.get(suffix, subConverters.ConverterMusicXML)()
+        reader.parseData(text)
+        for stream in getattr(reader.stream, "scores", None) or [reader.stream]:
+            score = score_from_stream(stream, ticks_per_beat, _title(stream) or title, max_notes, counts)
+            max_notes -= sum(len(part.notes) for part in score.parts)
+            scores.append(score)
     return scores
 
 
