@@ -4,8 +4,8 @@
    because music21 has the encoders' permission to distribute and nobody else has.
 2. Tunes are taken in an order that is shuffled once for all by a hash, so that any number of them is spread
    over the books, and a larger number holds the smaller one.
-3. Tunes are read by `abc_tunes`, as users' ABC files are, their chords by the top note. Who is out of meter inside a
-   section is left out, as are duplicates in any key.
+3. Tunes are read by `abc_tunes`, as users' ABC files are, chords by their top note. Who is out of meter inside
+   a section is left out, as are duplicates in any key.
 4. `manifest.json` is written last. What was interrupted is taken up by running it again: the same files result.
 """
 
