@@ -2,8 +2,8 @@
 
 Differences from the paper's code:
 1. Sequences of any length: truncated back-propagation over windows with the state carried on.
-2. Small batches, dropout, a learning rate that falls linearly, and an end by held-out loss: its 120 epochs at a constant rate
-   overfit so far that held-out loss ends worse than uniform guessing (docs/log.md).
+2. Small batches, dropout, a learning rate that falls linearly, and an end by held-out loss: 120 epochs at a
+   constant rate, as there, overfit so far that held-out loss ends worse than uniform guessing (docs/log.md).
 3. Each sequence is shifted (transposed) at random by what its data allows.
 """
 
