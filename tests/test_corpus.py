@@ -420,6 +420,7 @@ class Pitches:
         keep: int = 10**6
 
     name: ClassVar[str] = "pitches"
+    unit_name: ClassVar[str] = "note"
     vocabulary = (*map(str, range(21, 109)), "end")
     start_id, end_id = 89, 88
 
