@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -136,7 +137,16 @@ class Splits:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(**{part.name: _token_set(arrays, part.name) for part in fields(cls)})
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            BadZipFile,
+            EOFError,
+            zlib.error,
+            NotImplementedError,
+        ) as error:
             raise RunError(f"{path} cannot be read: {error}. Use another run, or train again.") from None
 
 

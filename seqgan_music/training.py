@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
@@ -210,10 +209,7 @@ class Run:
             raise RunError(f"{folder} is not a run: it has no {CONFIG}. Train one: seqgan-music train DIR.")
         config = check(configs.load(str(folder / CONFIG)))
         tokenizer = vocabulary.load(folder / VOCABULARY)
-        try:
-            splits = Splits.load(folder / TOKENS)
-        except (zlib.error, NotImplementedError) as error:  # damage that the archive's sums come too late for
-            raise RunError(f"{folder / TOKENS} cannot be read: {error}. Use another run, or train again.") from None
+        splits = Splits.load(folder / TOKENS)
         size = splits.train.vocabulary_size
         if size != len(tokenizer.vocabulary):
             raise RunError(f"{folder}: {TOKENS} has {size} ids, {VOCABULARY} {len(tokenizer.vocabulary)}.")
