@@ -1,6 +1,6 @@
 """Did the adversarial phase help? Recipes side by side from one generator, over several seeds.
 
-    python benchmarks/recipes.py RUN [--seeds 3] [--iterations 10]
+    python benchmarks/recipes.py RUN [--seeds 3] [--iterations 10] [--only NAME...]
 
 RUN is a run trained by maximum likelihood. Each row starts from its best generator and takes the same number of
 generator updates. What is printed is the generator's after the phase, whatever `train` would have kept:
@@ -35,7 +35,7 @@ from seqgan_music.learning.trainer import Line, Trainer
 from seqgan_music.tokenset import Splits
 
 T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
-COMMON: dict[str, Any] = {"rollouts": 4, "rollout_stride": 8, "d_samples": 1024, "pretrain": 8, "gate": False}
+COMMON: dict[str, Any] = {"rollouts": 4, "rollout_stride": 8, "d_samples": 512, "pretrain": 8, "gate": False}
 ONE_STEP: dict[str, Any] = {"g_steps": 2, "d_steps": 1, "d_epochs": 1}
 
 
@@ -119,15 +119,18 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=10)
+    parser.add_argument("--only", nargs="+", default=[], help="rows whose name contains one of these, and mle")
     options = parser.parse_args()
     config = configs.load(str(options.run / "config.toml"))
     splits = Splits.load(options.run / "tokens.npz")
     start = checkpoint.load_generator(options.run)
     results: dict[str, list[dict[str, float]]] = {}
     for name, choice in rows(options.iterations).items():
+        if options.only and name != "mle" and not any(part in name for part in options.only):
+            continue
         for seed in range(1, options.seeds + 1):
-            print(f"{name}, seed {seed}", file=sys.stderr)
             results.setdefault(name, []).append(after(choice, start, config, splits, seed))
+            print(f"{name}, seed {seed}: {results[name][-1]}", file=sys.stderr)
     names = list(results["mle"][0])
     print("| generator | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
     for name, measured in results.items():
