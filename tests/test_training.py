@@ -15,6 +15,7 @@ from seqgan_music.errors import RunError
 from seqgan_music.learning import checkpoint
 from seqgan_music.learning.generator import Generator
 from seqgan_music.learning.methods.mle import Mle
+from seqgan_music.learning.methods.seqgan import Seqgan, SeqganOptions
 from seqgan_music.learning.trainer import METRICS, Line, Trainer
 from seqgan_music.tokenset import Splits, TokenSet
 
@@ -211,3 +212,10 @@ def test_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     other = Trainer(tmp_path / "run", small(generator=GeneratorConfig(hidden=13)), splits(), torch.device("cpu"))
     with pytest.raises(RunError, match="does not fit"):
         other.resume()
+
+
+def test_a_share_of_less_than_one_iteration_takes_fewer_negatives() -> None:
+    options = SeqganOptions(pretrain=50, iterations=200, d_samples=10_000)
+    tenth, sliver = Seqgan.scaled(options, 0.1), Seqgan.scaled(options, 0.001)
+    assert (tenth.pretrain, tenth.iterations, tenth.d_samples) == (5, 20, 10_000)
+    assert (sliver.pretrain, sliver.iterations, sliver.d_samples) == (0, 1, 2_000)

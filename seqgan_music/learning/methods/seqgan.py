@@ -247,11 +247,14 @@ class Seqgan:
 
     @staticmethod
     def scaled(options: SeqganOptions, share: float) -> SeqganOptions:
-        """Return options with that share of D's pre-training and of the iterations."""
+        """Return options with that share of the rounds; where that is less than one, of its negatives."""
+        iterations = max(1, round(options.iterations * share))
+        rest = min(1.0, options.iterations * share / iterations)
         return replace(
             options,
             pretrain=round(options.pretrain * share),
-            iterations=max(1, round(options.iterations * share)),
+            iterations=iterations,
+            d_samples=min(options.d_samples, max(options.d_batch, round(options.d_samples * rest))),
         )
 
     @torch.no_grad()
