@@ -88,6 +88,10 @@ class StepState:
         """Return a copy of the given rows."""
         return StepState([h[index] for h in self.h], [c[index] for c in self.c])
 
+    def first(self, count: int) -> StepState:
+        """Return a view of the first `count` rows: what is done to it is done here."""
+        return StepState([h[:count] for h in self.h], [c[:count] for c in self.c])
+
     def write(self, start: int, other: StepState) -> None:
         """Overwrite the rows from `start` on by those of `other`."""
         for mine, theirs in zip([*self.h, *self.c], [*other.h, *other.c], strict=True):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from seqgan_music.learning.discriminators import Scorer
-from seqgan_music.learning.generator import Stepper, StepState
+from seqgan_music.learning.generator import Stepper
 from seqgan_music.learning.sampling import next_tokens
 
 
@@ -53,7 +53,7 @@ def complete(
     source = torch.arange(batch, device=ids.device).repeat_interleave(rollouts)
     joined = 0  # rows being rolled out: those of the prefixes that have begun
     for step in range(1, length):  # sample the ids at position `step`
-        active = _first(state, joined)
+        active = state.first(joined)
         if joined:
             policy.advance(completed[:joined, step - 1], active)
         if step <= prefixes[-1]:
@@ -61,7 +61,7 @@ def complete(
         if step in prefixes:
             state.write(joined, given.rows(source))
             joined += rows
-            active = _first(state, joined)
+            active = state.first(joined)
         if not joined:
             continue
         uniforms = torch.rand(joined, generator=rng, device=ids.device)
@@ -97,11 +97,6 @@ def action_values(
             values[:, index] = reward(scorer.completions(ids, completed[index], prefix)).mean(1)
     values[:, -1] = reward(scorer(ids))
     return _interpolate(values, [*known, length], length)
-
-
-def _first(state: StepState, rows: int) -> StepState:
-    """Return a view of the first rows."""
-    return StepState([h[:rows] for h in state.h], [c[:rows] for c in state.c])
 
 
 def _interpolate(values: Tensor, known: Sequence[int], length: int) -> Tensor:

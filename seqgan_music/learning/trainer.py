@@ -264,7 +264,6 @@ class Trainer:
             generator=generator,
             discriminator=discriminator,
             train=self.train_data,
-            validation=self.validation,
             length=self.config.sequence_length,
             data_rng=torch.Generator().manual_seed(seed),
             model_rng=torch.Generator(self.device).manual_seed(seed + 1),

@@ -34,7 +34,6 @@ class Setting:
     generator: Generator
     discriminator: Discriminator
     train: Sequences
-    validation: Sequences
     length: int
     """T: ids a sequence in the adversarial phase."""
     data_rng: torch.Generator
