@@ -13,7 +13,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ from seqgan_music.files import replacing
 from seqgan_music.learning import checkpoint, discriminators, evaluation, methods
 from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.generator import Generator
+from seqgan_music.learning.models import Model
 from seqgan_music.tokenset import Splits
 
 METRICS = "metrics.jsonl"
@@ -72,10 +73,22 @@ class Progress:
 class Trainer:
     """One run: models, data, and the state of the loop."""
 
-    def __init__(self, run: Path, config: Config, splits: Splits, device: torch.device) -> None:
+    def __init__(
+        self,
+        run: Path,
+        config: Config,
+        splits: Splits,
+        device: torch.device,
+        *,
+        oracle: Model | None = None,
+        probe: Callable[[Tensor], dict[str, float]] | None = None,
+    ) -> None:
+        """`probe` adds measures of the sampled ids (N, T); `oracle` is what the data was drawn from, if known."""
         self.run = run
         self.config = config
         self.device = device
+        self._oracle = oracle
+        self._probe = probe
         self.train_data = Sequences(splits.train, device)
         self.validation = Sequences(splits.validation, device)
         tokens = splits.train
@@ -89,6 +102,8 @@ class Trainer:
         self.generator.to(device)
         self.discriminator.to(device)
         self.progress = Progress()
+        self.model: Model | None = None
+        """What the last phase that ended made."""
         self._method: methods.Method | None = None
         self._rngs: dict[str, torch.Generator] = {}
         self._last_samples: tuple[Tensor, dict[str, float]] | None = None
@@ -106,7 +121,7 @@ class Trainer:
             method = methods.create(choice, setting)
             seconds = method.expected_seconds()
             start = time.perf_counter()
-            self._measure(setting.generator)
+            self._measure(setting.generator, method)
             each = time.perf_counter() - start
             expected.append(seconds + each * (method.rounds + 1))
         self._last_samples = None
@@ -180,8 +195,9 @@ class Trainer:
             progress.notes.append(text)
             listener.note(text)
         last_phase = progress.phase + 1 == len(self.config.phases)
-        if reason is not None or not last_phase:
+        if reason is not None or method.keeps_best:
             self._roll_back(listener)
+        self.model = method.model()
         progress.phase += 1
         progress.round, progress.history = 0, []
         self._method = None
@@ -210,7 +226,7 @@ class Trainer:
         """Measure, log, keep the best, let samples be written, save."""
         progress = self.progress
         fresh = method.generator_changed or not progress.history
-        measured = {**measures, **self._measure(self.generator, fresh)}
+        measured = {**measures, **self._measure(self.generator, method, fresh)}
         progress.history.append(measured)
         progress.lines += 1
         progress.seconds = time.perf_counter() - started
@@ -231,16 +247,19 @@ class Trainer:
         self._save()
 
     @torch.no_grad()
-    def _measure(self, generator: Generator, fresh: bool = True) -> dict[str, float]:
-        """Measure a generator and D against it; without `fresh` the generator's measures are those of last time."""
+    def _measure(self, generator: Generator, method: methods.Method, fresh: bool = True) -> dict[str, float]:
+        """Measure a generator, and D against it where D learns; without `fresh` the generator's are last time's."""
         config = self.config
         if fresh or self._last_samples is None:
             rng = torch.Generator(self.device).manual_seed(config.seed)
             held_out = evaluation.held_out(generator, self.validation, config.sequence_length)
             length, end_id = config.sequence_length, self.train_data.end_id
             ids, measures = evaluation.samples(generator, config.evaluation.samples, length, rng, end_id)
-            self._last_samples = ids, {**held_out, **measures}
+            probed = self._probe(ids) if self._probe is not None else {}
+            self._last_samples = ids, {**held_out, **measures, **probed}
         ids, measures = self._last_samples
+        if not method.uses_discriminator:
+            return dict(measures)
         real = self.validation.first(config.evaluation.samples, config.sequence_length)
         return {**measures, **evaluation.discrimination(self.discriminator, real, ids)}
 
@@ -253,7 +272,7 @@ class Trainer:
             return f"collapse: entropy fell from {first['entropy']:.2f} to {last['entropy']:.2f} nats a token"
         if last["distinct_4"] < limits.min_distinct_ratio * first["distinct_4"]:
             return f"collapse: distinct-4 fell from {first['distinct_4']:.2f} to {last['distinct_4']:.2f}"
-        if last["d_accuracy"] > limits.max_discriminator_accuracy:
+        if last.get("d_accuracy", 0.0) > limits.max_discriminator_accuracy:
             return f"collapse: the discriminator tells {last['d_accuracy']:.0%} of held-out sequences apart"
         return None
 
@@ -267,6 +286,7 @@ class Trainer:
             length=self.config.sequence_length,
             data_rng=torch.Generator().manual_seed(seed),
             model_rng=torch.Generator(self.device).manual_seed(seed + 1),
+            oracle=self._oracle,
         )
 
     def _models(self) -> dict[str, Tensor]:

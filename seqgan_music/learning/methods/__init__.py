@@ -19,6 +19,7 @@ from seqgan_music.errors import ConfigError, did_you_mean
 from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import Generator
+from seqgan_music.learning.models import Model
 
 LARGEST = 10**9
 """Of any whole number among a method's options: more overflows the machine's integers in places."""
@@ -40,6 +41,8 @@ class Setting:
     """Order of the data and its shifts; on the CPU."""
     model_rng: torch.Generator
     """Dropout and sampling; on the models' device."""
+    oracle: Model | None = None
+    """The distribution that the data was drawn from, where it is known: only the method `oracle` may look."""
 
     @property
     def device(self) -> torch.device:
@@ -52,7 +55,13 @@ class Method(Protocol):
 
     Options: ClassVar[type[Any]]
     adversarial: ClassVar[bool]
-    """Whether the collapse watch looks over it and the run starts from a measured state to roll back to."""
+    """Whether it moves the generator by a reward: the collapse watch then looks over it."""
+    uses_discriminator: ClassVar[bool]
+    """Whether D learns in it, so that it is worth measuring."""
+    only_in_oracle: ClassVar[str | None]
+    """Why a run on music refuses it (a clause for people), or None where it does not."""
+    keeps_best: bool
+    """Whether a phase that ends as planned goes back to its best state by held-out loss, too."""
     options: Any
     rounds: int
     """Rounds of the whole phase."""
@@ -67,6 +76,10 @@ class Method(Protocol):
 
     def finished(self, history: list[dict[str, float]]) -> str | None:
         """Return why the phase ends before its last round, given each round's measures, or None."""
+        ...
+
+    def model(self) -> Model:
+        """Return the distribution that the phase has made so far: the generator, or what stands on it."""
         ...
 
     def expected_seconds(self) -> float:

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restor
 from seqgan_music.learning.data import IGNORED
 from seqgan_music.learning.generator import State
 from seqgan_music.learning.methods import Progress, Setting
+from seqgan_music.learning.models import GeneratorModel
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class MleOptions:
     """Largest norm of the gradient."""
     patience: int = 4
     """Rounds without a better held-out loss after which the phase ends; 0 never ends it."""
+    keep_best: bool = True
+    """Whether the phase leaves the generator of its lowest held-out loss; the paper's leaves the last."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
@@ -66,10 +69,13 @@ class Mle:
 
     Options = MleOptions
     adversarial = False
+    uses_discriminator = False
+    only_in_oracle: ClassVar[str | None] = None
     generator_changed = True
 
     def __init__(self, setting: Setting, options: MleOptions) -> None:
         self.options = options
+        self.keeps_best = options.keep_best
         self.rounds = -(-options.updates // options.round_updates)
         self._setting = setting
         self._optimizer = torch.optim.AdamW(
@@ -101,6 +107,14 @@ class Mle:
             return f"held-out loss has not fallen for {self.options.patience} rounds"
         return None
 
+    def inputs(self, ids: Tensor) -> Tensor:
+        """Return what G is fed to predict `ids` (B, T): the tokens before them, as they stand in the data."""
+        return self._setting.generator.inputs_for(ids)
+
+    def model(self) -> GeneratorModel:
+        """Return the generator."""
+        return GeneratorModel(self._setting.generator, self._setting.length)
+
     def _learn(self, index: Tensor, progress: Progress) -> tuple[float, int]:
         """Teach one group of sequences, window by window; return the summed loss and the tokens."""
         setting, options = self._setting, self.options
@@ -108,7 +122,7 @@ class Mle:
         length = int(data.lengths[index].max())
         shift = data.random_shifts(index, setting.data_rng)
         targets = data.rows(index, length, IGNORED, shift)  # (B, L)
-        inputs = generator.inputs_for(targets.clamp(min=0))
+        inputs = self.inputs(targets.clamp(min=0))
         window = math.ceil(length / math.ceil(length / options.window))
         state: State | None = None
         total, count = 0.0, 0

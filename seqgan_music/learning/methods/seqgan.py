@@ -34,8 +34,10 @@ from torch.nn import functional as F
 from seqgan_music.errors import ConfigError, did_you_mean
 from seqgan_music.learning import policy_gradient
 from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
+from seqgan_music.learning.discriminators import Scorer
 from seqgan_music.learning.generator import Stepper
 from seqgan_music.learning.methods import Progress, Setting
+from seqgan_music.learning.models import GeneratorModel
 from seqgan_music.learning.rollout import action_values
 from seqgan_music.learning.sampling import sample
 
@@ -132,6 +134,9 @@ class Seqgan:
     Options = SeqganOptions
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": PAPER, "anchored": {}}
     adversarial = True
+    uses_discriminator = True
+    only_in_oracle: ClassVar[str | None] = None
+    keeps_best = False
 
     def __init__(self, setting: Setting, options: SeqganOptions) -> None:
         self.options = options
@@ -139,6 +144,8 @@ class Seqgan:
         self._setting = setting
         self.generator_changed = False
         self._round = 0
+        self._frozen: tuple[Stepper, Scorer] | None = None
+        """The rollout policy and D, laid out for the g-steps of one iteration."""
         self._rollout_policy = copy.deepcopy(setting.generator).requires_grad_(False)
         self._anchor = copy.deepcopy(setting.generator).requires_grad_(False)
         self._g_optimizer = torch.optim.Adam(setting.generator.parameters(), options.g_learning_rate)
@@ -155,6 +162,7 @@ class Seqgan:
                 if progress is not None:
                     progress(measures)
             self._anchor.load_state_dict(self._setting.generator.state_dict())
+            self._frozen = None
         for _ in range(options.d_steps if self.generator_changed else 1):
             measures["d_loss"] = self._discriminator_step(options.d_samples, progress)
         self._update_rollout_policy()
@@ -168,21 +176,33 @@ class Seqgan:
             return f"the discriminator knows nothing that generalises (held-out bound {bound:.3f} nats)"
         return None
 
-    def _generator_step(self) -> dict[str, float]:
-        """Sample, complete every prefix, score, and update G once (eq. 8)."""
+    def action_values(self, ids: Tensor) -> Tensor:
+        """Return Q (B, T) of each token of sampled sequences (B, T): what other rewards than D's replace."""
         setting, options = self._setting, self.options
-        generator, end_id = setting.generator, setting.train.end_id
-        ids = sample(Stepper(generator), options.batch, setting.length, setting.model_rng, end_id)
-        values = action_values(
-            Stepper(self._rollout_policy),
-            setting.discriminator.scorer(),
+        if self._frozen is None:  # neither changes within an iteration's g-steps
+            self._frozen = Stepper(self._rollout_policy), setting.discriminator.scorer()
+        policy, scorer = self._frozen
+        return action_values(
+            policy,
+            scorer,
             ids,
             options.rollouts,
             setting.model_rng,
             reward=REWARDS[options.reward],
             stride=options.rollout_stride,
-            end_id=end_id,
-        )  # (B, T)
+            end_id=setting.train.end_id,
+        )
+
+    def model(self) -> GeneratorModel:
+        """Return the generator."""
+        return GeneratorModel(self._setting.generator, self._setting.length)
+
+    def _generator_step(self) -> dict[str, float]:
+        """Sample, complete every prefix, score, and update G once (eq. 8)."""
+        setting, options = self._setting, self.options
+        generator, end_id = setting.generator, setting.train.end_id
+        ids = sample(Stepper(generator), options.batch, setting.length, setting.model_rng, end_id)
+        values = self.action_values(ids)  # (B, T)
         chosen = policy_gradient.until_end(ids, end_id)  # (B, T)
         log_probs = generator.log_probs(ids)  # (B, T)
         advantages = values
