@@ -1,4 +1,4 @@
-"""What the oracle benchmark measures: anything that draws sequences and knows their probability, at any temperature.
+"""Models: anything that draws sequences and knows their probability, at any temperature.
 
 A temperature divides the logits of every step, which are then normalised again, in drawing and in scoring alike.
 All sequences have T tokens; log-probabilities are of whole sequences, in nats.
@@ -30,7 +30,7 @@ class Model(Protocol):
         ...
 
     def draw(self, count: int, temperature: float, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Return ids (N, T) and log importance weights (N,) that make them a sample of the model; None: all equal."""
+        """Return ids (N, T) and the log importance weights (N,) that make them the model's; None: all equal."""
         ...
 
     def log_prob(self, ids: Tensor, temperature: float) -> Tensor:
