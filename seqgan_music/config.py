@@ -58,7 +58,7 @@ class ReadingConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        _at_least(self, 1, "max_notes", "max_beats", "max_tracks", "max_memory_megabytes")
+        at_least(self, 1, "max_notes", "max_beats", "max_tracks", "max_memory_megabytes")
         _above(self, 0, "max_megabytes", "max_seconds")
         if self.ticks_per_beat not in (4, 8, 12, 16, 24, 48):
             raise ConfigError("ticks_per_beat must be 4, 8, 12, 16, 24 or 48.")
@@ -89,9 +89,9 @@ class CorpusConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        _at_least(self, 0, "transpose_down", "transpose_up", "workers")
-        _at_least(self, 1, "min_notes")
-        _at_least(self, 3, "min_pieces")
+        at_least(self, 0, "transpose_down", "transpose_up", "workers")
+        at_least(self, 1, "min_notes")
+        at_least(self, 3, "min_pieces")
         for name in ("validation_share", "test_share"):
             if not 0 < getattr(self, name) <= 0.4:
                 raise ConfigError(f"{name} must be above 0 and at most 0.4.")
@@ -124,7 +124,7 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        _at_least(self, 1, "embedding", "hidden", "layers")
+        at_least(self, 1, "embedding", "hidden", "layers")
         if self.init_std < 0:
             raise ConfigError("init_std must be at least 0.")
         if not 0 <= self.dropout < 1:
@@ -148,8 +148,29 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        _at_least(self, 2, "samples")
-        _at_least(self, 0, "midi_samples")
+        at_least(self, 2, "samples")
+        at_least(self, 0, "midi_samples")
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """A discriminator trained from nothing against a finished model, the same for every method."""
+
+    epochs: int = 5
+    """Most epochs over the training data and as many new samples of the model."""
+    patience: int = 2
+    """Epochs without a better bound on validation data after which it ends."""
+    samples: int = 10_000
+    """Most real sequences an epoch."""
+    batch: int = 64
+    """Sequences an update."""
+    learning_rate: float = 3e-4
+    """Of Adam."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        at_least(self, 1, "epochs", "patience", "samples", "batch")
+        _above(self, 0, "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -175,18 +196,17 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        _at_least(self, 0, "seed")
+        at_least(self, 0, "seed")
         if self.seed >= 2**63:
             raise ConfigError("seed must be below 2**63.")
-        _at_least(self, 4, "sequence_length")
+        at_least(self, 4, "sequence_length")
         if not self.phases:
             raise ConfigError("A run needs at least one [[phase]].")
 
 
-def preset_names() -> list[str]:
-    """Names that `--config` accepts besides a path."""
-    folder = _preset_folder()
-    return sorted(path.stem for path in folder.glob("*.toml"))
+def preset_names(kind: str = "") -> list[str]:
+    """Names that `--config` accepts besides a path; `kind` is the folder of a command's own presets ("oracle")."""
+    return sorted(path.stem for path in (_preset_folder() / kind).glob("*.toml"))
 
 
 def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
@@ -195,14 +215,22 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
     Keys of overrides are dotted: `seed=2`, `generator.hidden=128`, `phase.mle.updates=500` (every phase of that
     method), `phase.2.g_steps=4` (by position, from 1). Raises ConfigError.
     """
-    text, where = _read(name_or_path)
+    return from_document(*read_document(name_or_path, overrides))
+
+
+def read_document(name_or_path: str, overrides: Sequence[str] = (), kind: str = "") -> tuple[dict[str, Any], str]:
+    """Read a preset or a file and apply `key=value` overrides; return the document and its name for errors.
+
+    Raises ConfigError.
+    """
+    text, where = _read(name_or_path, kind)
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not valid TOML: {error}.") from None
     for override in overrides:
         _override(document, override)
-    return from_document(document, where)
+    return document, where
 
 
 def from_document(document: Mapping[str, Any], where: str) -> Config:
@@ -215,10 +243,10 @@ def from_document(document: Mapping[str, Any], where: str) -> Config:
     if phases is not None:
         if not isinstance(phases, list) or not all(isinstance(phase, dict) for phase in phases):
             raise ConfigError(f"{where}: 'phase' must be written as [[phase]] tables.")
-        rest["phases"] = [_choice(phase, "method", f"{where}, phase {i}") for i, phase in enumerate(phases, 1)]
+        rest["phases"] = [read_choice(phase, "method", f"{where}, phase {i}") for i, phase in enumerate(phases, 1)]
     for key, default in (("tokenizer", _DEFAULT_TOKENIZER), ("discriminator", _DEFAULT_DISCRIMINATOR)):
         if key in rest:
-            rest[key] = _choice(rest[key], "name", f"{where}, [{key}]", default)
+            rest[key] = read_choice(rest[key], "name", f"{where}, [{key}]", default)
     return build(Config, rest, where)
 
 
@@ -295,7 +323,8 @@ def _checked(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _choice(table: Any, key: str, where: str, default: str | None = None) -> ChoiceConfig:
+def read_choice(table: Any, key: str, where: str, default: str | None = None) -> ChoiceConfig:
+    """Return the choice that a table makes by its `key` ("name", "method"). Raises ConfigError."""
     name = table.get(key, default) if isinstance(table, Mapping) else None
     if not isinstance(name, str):
         raise ConfigError(f"{where} must be a table with a '{key}', which is text in quotes.")
@@ -318,10 +347,10 @@ def _override(document: dict[str, Any], text: str) -> None:
         following: list[Any] = []
         for target in targets:
             if isinstance(target, list):
-                chosen = [t for i, t in enumerate(target, 1) if part in (str(i), _method(t))]
+                chosen = [t for i, t in enumerate(target, 1) if part in (str(i), *_names(t))]
                 if not chosen:
-                    methods = [_method(t) for t in target]
-                    raise ConfigError(f"--set {key}: there is no phase '{part}'.{did_you_mean(part, methods)}")
+                    known = [name for t in target for name in _names(t)]
+                    raise ConfigError(f"--set {key}: there is no {path[0]} '{part}'.{did_you_mean(part, known)}")
                 following.extend(chosen)
             elif isinstance(target, dict):
                 following.append(target.setdefault(part, {}))
@@ -330,14 +359,16 @@ def _override(document: dict[str, Any], text: str) -> None:
         targets = following
     for target in targets:
         if isinstance(target, list):
-            raise ConfigError(f"--set {key}: say which phase, as in phase.mle.{last}=... or phase.1.{last}=...")
+            name = path[0]
+            raise ConfigError(f"--set {key}: say which {name}, as in {name}.mle.{last}=... or {name}.1.{last}=...")
         if not isinstance(target, dict):
             raise ConfigError(f"--set {key}: '{path[-1]}' has no keys of its own.")
         target[last] = value
 
 
-def _method(phase: Any) -> str:
-    return str(phase.get("method")) if isinstance(phase, dict) else str(phase)
+def _names(entry: Any) -> set[str]:
+    """By what an entry of a list of tables is chosen: its method, and its label where it has one."""
+    return {str(entry[key]) for key in ("method", "label") if key in entry} if isinstance(entry, dict) else set()
 
 
 def _preset_folder() -> Path:
@@ -346,14 +377,15 @@ def _preset_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).resolve().parent.parent / "configs"
 
 
-def _read(name_or_path: str) -> tuple[str, str]:
-    preset = _preset_folder() / f"{name_or_path}.toml"
+def _read(name_or_path: str, kind: str) -> tuple[str, str]:
+    names = preset_names(kind)
+    preset = _preset_folder() / kind / f"{name_or_path}.toml"
     path = Path(name_or_path)
-    if name_or_path in preset_names():
+    if name_or_path in names:
         return preset.read_text(encoding="utf-8"), f"preset '{name_or_path}'"
     if path.suffix != ".toml" and not os.path.exists(path):
         raise ConfigError(
-            f"There is no preset '{name_or_path}'.{did_you_mean(name_or_path, preset_names())}"
+            f"There is no preset '{name_or_path}'.{did_you_mean(name_or_path, names)}"
             " A file is given by its path, ending in .toml."
         )
     try:
@@ -380,7 +412,8 @@ def _toml_value(value: Any) -> str:
     return repr(value)
 
 
-def _at_least(config: object, least: int, *names: str) -> None:
+def at_least(config: object, least: int, *names: str) -> None:
+    """Raise ConfigError where one of these fields is below `least`."""
     for name in names:
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}, not {getattr(config, name)}.")

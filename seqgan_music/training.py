@@ -11,9 +11,8 @@ import json
 import logging
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from typing import Any
 import torch
 
 from seqgan_music import config as configs
+from seqgan_music import run_folders
 from seqgan_music.config import ChoiceConfig, Config
-from seqgan_music.errors import ConfigError, InputError, OutputError, RunError
-from seqgan_music.files import check_writable, replacing
-from seqgan_music.learning import checkpoint, discriminators, methods
+from seqgan_music.errors import ConfigError, RunError
+from seqgan_music.learning import checkpoint, devices, discriminators, methods
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.sampling import sample
 from seqgan_music.learning.trainer import Listener, Trainer
@@ -32,11 +31,10 @@ from seqgan_music.music import corpus, embedded, tokenizers, vocabulary
 from seqgan_music.music.formats.midi import write_midi
 from seqgan_music.music.notes import Tempo
 from seqgan_music.music.tokenizers import Tokenizer
+from seqgan_music.run_folders import write_text
 from seqgan_music.tokenset import Splits
 
-RUNS = Path("runs")
 CONFIG, VOCABULARY, SCAN, TOKENS, SAMPLES = "config.toml", "vocabulary.json", "scan.json", "tokens.npz", "samples"
-LOCK = "lock"
 
 _SMALLER = "Make the generator, sequence_length, or batch and rollouts of a phase smaller."
 _OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")
@@ -83,72 +81,6 @@ def check_sizes(config: Config) -> None:
         raise ConfigError(f"The models would have {weights:,} weights: too many for this machine. {_SMALLER}")
 
 
-def pick_device(name: str) -> torch.device:
-    """Return the device named "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ... Raises ConfigError."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"There is no device '{name}'. Use auto, cpu, cuda or cuda:N.") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"Device '{name}' is not supported. Use auto, cpu, cuda or cuda:N.")
-    if device.type == "cuda" and (
-        not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
-    ):
-        raise ConfigError(f"Device '{name}' is not on this machine. Use --device cpu.")
-    return device
-
-
-def check_free(folder: Path) -> None:
-    """Check that a new run can be written to a folder.
-
-    Raises InputError where there is something already, OutputError where nothing can be written.
-    """
-    if os.path.isfile(folder):
-        raise InputError(f"{folder} is a file. Give --out a new folder.")
-    check_writable(folder / CONFIG)
-    if folder.is_dir() and any(folder.iterdir()):
-        hint = f" To go on with it: --resume {folder}." if (folder / CONFIG).exists() else ""
-        raise InputError(f"{folder} is not empty. Give --out a new folder.{hint}")
-
-
-@contextmanager
-def new_folder(out: Path | None) -> Iterator[Path]:
-    """Make the folder of a new run, `out` or `runs/` and the time, and lock it; it goes again if the block fails.
-
-    Raises InputError or RunError where it is taken, OutputError where it cannot be made.
-    """
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    # Other runs may begin in the same second.
-    candidates = (
-        [RUNS / (stamp + end) for end in ("", *(f"-{n}" for n in range(2, 1000)))] if out is None else [out]
-    )
-    for path in candidates:
-        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-        try:
-            path.mkdir(parents=True, exist_ok=out is not None)
-            break
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise OutputError(f"Cannot make the folder {path}: {(error.strerror or str(error)).lower()}.") from None
-    else:
-        raise InputError(f"{path} is taken. Give --out a new folder.")
-    with _lock(path):
-        if (path / CONFIG).exists():
-            raise InputError(f"Another process has begun a run in {path}. Give --out a new folder.")
-        try:
-            yield path
-        except BaseException:
-            for name in (CONFIG, VOCABULARY, TOKENS, SCAN, LOCK):
-                (path / name).unlink(missing_ok=True)
-            for folder in missing:
-                with suppress(OSError):
-                    folder.rmdir()
-            raise
-
-
 class Run:
     """A run folder with its data, its tokenizer and a trainer that stands where the run stands."""
 
@@ -178,8 +110,8 @@ class Run:
             raise ConfigError(f"--minutes must be above 0, not {minutes}.")
         config = check(config)
         check_sizes(config)
-        check_free(out or RUNS / "new")
-        say(f"Device: {describe_device(device)}")
+        run_folders.check_free(out or run_folders.RUNS / "new", CONFIG)
+        say(f"Device: {devices.describe(device)}")
         if music is None:
             music = embedded.default_folder(progress=True)
         scan = corpus.scan(music, config.corpus, progress=True)
@@ -188,7 +120,7 @@ class Run:
             config.tokenizer.name, config.tokenizer.options, config.corpus.reading.ticks_per_beat
         )
         splits, changed = corpus.tokenize(scan, config.corpus, tokenizer)
-        with new_folder(out) as folder, _enough_memory():
+        with run_folders.new_folder(out, CONFIG) as folder, _enough_memory():
             run = cls(folder, config, tokenizer, splits, device)
             say(run.describe())
             if changed:
@@ -196,10 +128,10 @@ class Run:
             run.plan(minutes, say)
             vocabulary.save(tokenizer, folder / VOCABULARY)
             splits.save(folder / TOKENS)
-            _write_text(folder / SCAN, json.dumps(scan.to_json(), indent=1))
+            write_text(folder / SCAN, json.dumps(scan.to_json(), indent=1))
             # Last, since a folder with a config.toml is a run.
-            _write_text(folder / CONFIG, configs.to_toml(configs.to_document(run.config)))
-        _point_latest(folder)
+            write_text(folder / CONFIG, configs.to_toml(configs.to_document(run.config)))
+        run_folders.point_latest(folder)
         return run
 
     @classmethod
@@ -238,10 +170,10 @@ class Run:
         Raises RunError where another process trains this run, OutputError where nothing can be written any more:
         the run goes on from its last checkpoint once it can.
         """
-        with _lock(self.folder), _enough_memory():
+        with run_folders.locked(self.folder), _enough_memory():
             if checkpoint.exists(self.folder, "last"):
                 self.trainer.resume()  # another process may have gone on since this one looked
-            _sweep(self.folder)
+            run_folders.sweep(self.folder, self.folder / checkpoint.FOLDER, self.folder / SAMPLES)
             self.trainer.train(listener)
 
     def write_samples(self, generator: Generator, name: str) -> list[Path]:
@@ -277,13 +209,6 @@ class Run:
         )
 
 
-def describe_device(device: torch.device) -> str:
-    """Return the device for people: its name, or the number of threads."""
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.get_num_threads()} threads)"
-
-
 def _scaled(phase: ChoiceConfig, share: float) -> ChoiceConfig:
     method = methods.check(phase)
     return ChoiceConfig(phase.name, _values(methods.kind(phase).scaled(method, share)))
@@ -302,51 +227,6 @@ def _typical_qpm(run: Path) -> float:
         return min(max(float(json.loads((run / SCAN).read_bytes())["typical"]["qpm"]), 10.0), 400.0)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return 120.0  # MIDI's own default; no reason to stop a run
-
-
-def _sweep(run: Path) -> None:
-    """Remove what a killed process was in the middle of writing."""
-    for folder in (run, run / checkpoint.FOLDER, run / SAMPLES):
-        for unfinished in folder.glob(".*.part*"):
-            with suppress(OSError):
-                unfinished.unlink()
-
-
-def _write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _point_latest(run: Path) -> None:
-    """Let `latest` beside the run name it; where links are not to be had, the newest folder is found anyway."""
-    latest = run.parent / "latest"
-    with suppress(OSError):
-        if latest.is_symlink() or not latest.exists():
-            temporary = run.parent / f".latest-{os.getpid()}"
-            temporary.symlink_to(run.name)
-            os.replace(temporary, latest)
-
-
-@contextmanager
-def _lock(run: Path) -> Iterator[None]:
-    """Hold the run's lock; it goes with the process, however that ends. Raises RunError where another holds it."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    try:
-        file = (run / LOCK).open("w")
-    except OSError as error:
-        raise OutputError(f"Cannot write {run / LOCK}: {(error.strerror or str(error)).lower()}.") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"Another process is training {run}. Wait for it, or stop it.") from None
-        except OSError:
-            log.info("%s is on a file system without locks", run)
-        yield
 
 
 @contextmanager

@@ -410,7 +410,7 @@ def test_what_cannot_be_resumed_is_one_line_and_stays_as_it_is(
     damage("kind", "checkpoints/last.json", told(progress={"lines": "x"}), "progress: lines must be a whole number")
     damage("device", "checkpoints/last.json", told(device="cuda"), "go on with it by --device cuda")
     damage("tensors", "checkpoints/last-*.safetensors", half, "it is not the file that was saved")
-    damage("used", "metrics.jsonl", lambda data: data + data, "Another process is training")
+    damage("used", "metrics.jsonl", lambda data: data + data, "Another process is at work on")
 
     def files() -> dict[Path, bytes]:
         runs = (whole, place / "damaged")

@@ -74,8 +74,9 @@ def command(
     # Mistakes in it are told before torch is imported, which takes seconds.
     settings = config.load(config_name or "default", overrides) if resume is None else None
     from seqgan_music import training
+    from seqgan_music.learning import devices
 
-    where = training.pick_device(device)
+    where = devices.pick(device)
     if settings is None:
         assert resume is not None
         run = training.Run.open(resume.resolve() if os.path.islink(resume) else resume, where)

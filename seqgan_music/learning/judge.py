@@ -8,37 +8,14 @@ sequence: where it is near 0 there is nothing left to win for a method that lear
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqgan_music.errors import ConfigError
+from seqgan_music.config import JudgeConfig
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.evaluation import discrimination
-
-
-@dataclass(frozen=True)
-class JudgeConfig:
-    """How the judge learns."""
-
-    epochs: int = 5
-    """Most epochs over the training data and as many new samples of the model."""
-    patience: int = 2
-    """Epochs without a better bound on validation data after which it ends."""
-    samples: int = 10_000
-    """Most real sequences an epoch."""
-    batch: int = 64
-    """Sequences an update."""
-    learning_rate: float = 3e-4
-    """Of Adam."""
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot be."""
-        if min(self.epochs, self.patience, self.samples, self.batch) < 1 or self.learning_rate <= 0:
-            raise ConfigError("epochs, patience, samples and batch must be at least 1, learning_rate above 0.")
-
 
 Draw = Callable[[int], Tensor]
 """Draws that many sequences of the model: ids (N, T)."""

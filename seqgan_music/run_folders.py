@@ -1,0 +1,112 @@
+"""Folders of runs: made under a time's name, locked while a process works in them, swept of unfinished files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from seqgan_music.errors import InputError, OutputError, RunError
+from seqgan_music.files import check_writable, replacing
+
+RUNS = Path("runs")
+LOCK = "lock"
+
+
+def check_free(folder: Path, marker: str) -> None:
+    """Check that a new run can be written to a folder.
+
+    Raises InputError where there is something already, OutputError where nothing can be written.
+    """
+    if os.path.isfile(folder):
+        raise InputError(f"{folder} is a file. Give --out a new folder.")
+    check_writable(folder / marker)
+    if folder.is_dir() and any(folder.iterdir()):
+        hint = f" To go on with it: --resume {folder}." if (folder / marker).exists() else ""
+        raise InputError(f"{folder} is not empty. Give --out a new folder.{hint}")
+
+
+@contextmanager
+def new_folder(out: Path | None, marker: str, prefix: str = "") -> Iterator[Path]:
+    """Make the folder of a new run, `out` or `runs/` and the time, and lock it; it goes again if the block fails.
+
+    `marker` is the file that makes a folder a run of this kind; it is written last.
+
+    Raises InputError or RunError where it is taken, OutputError where it cannot be made.
+    """
+    stamp = prefix + time.strftime("%Y-%m-%d_%H-%M-%S")
+    # Other runs may begin in the same second.
+    candidates = (
+        [RUNS / (stamp + end) for end in ("", *(f"-{n}" for n in range(2, 1000)))] if out is None else [out]
+    )
+    for path in candidates:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=out is not None)
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(f"Cannot make the folder {path}: {(error.strerror or str(error)).lower()}.") from None
+    else:
+        raise InputError(f"{path} is taken. Give --out a new folder.")
+    with locked(path):
+        if (path / marker).exists():
+            raise InputError(f"Another process has begun a run in {path}. Give --out a new folder.")
+        try:
+            yield path
+        except BaseException:
+            for file in [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else []:
+                file.unlink(missing_ok=True)
+            for folder in missing:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
+
+
+def point_latest(run: Path) -> None:
+    """Let `latest` beside the run name it; where links are not to be had, the newest folder is found anyway."""
+    latest = run.parent / "latest"
+    with suppress(OSError):
+        if latest.is_symlink() or not latest.exists():
+            temporary = run.parent / f".latest-{os.getpid()}"
+            temporary.symlink_to(run.name)
+            os.replace(temporary, latest)
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold the run's lock; it goes with the process, however that ends. Raises RunError where another holds it."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    try:
+        file = (run / LOCK).open("w")
+    except OSError as error:
+        raise OutputError(f"Cannot write {run / LOCK}: {(error.strerror or str(error)).lower()}.") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"Another process is at work on {run}. Wait for it, or stop it.") from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what a killed process was in the middle of writing."""
+    for folder in folders:
+        for unfinished in folder.glob(".*.part*"):
+            with suppress(OSError):
+                unfinished.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all. Raises OutputError."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
