@@ -42,13 +42,18 @@ HEADINGS = {"tokenizer": "[tokenizer]", "discriminator": "[discriminator]", "pha
 
 
 def meanings(cls: type[Any]) -> dict[str, str]:
-    """The string under each field of a dataclass, on one line."""
-    (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
-    assert isinstance(node, ast.ClassDef)
+    """The string under each field of a dataclass and of those it extends, on one line."""
     found = {}
-    for field, text in zip(node.body, node.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-            found[field.target.id] = " ".join(ast.literal_eval(text.value).split())
+    for parent in filter(dataclasses.is_dataclass, reversed(cls.__mro__)):
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
+        assert isinstance(node, ast.ClassDef)
+        for field, text in zip(node.body, node.body[1:], strict=False):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(text, ast.Expr)
+            ):
+                found[field.target.id] = " ".join(ast.literal_eval(text.value).split())
     return found
 
 
