@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from seqgan_music.config import JudgeConfig
+from seqgan_music.learning import classifier
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.evaluation import discrimination
 
@@ -32,13 +32,14 @@ def judge(
 ) -> dict[str, float]:
     """Train `discriminator` on real `train` (N, T) against `draw`; return its accuracy and bound on `test`.
 
-    The epoch is chosen by the bound on `validation`, each time against new samples.
+    The epoch is chosen by the bound on `validation`, each time against new samples. `rng` is on the models' device.
     """
-    optimizer = torch.optim.Adam(discriminator.parameters(), config.learning_rate)
+    optimizer = classifier.optimizer(discriminator, config.learning_rate)
     best, stale, found = float("-inf"), 0, {"d_accuracy": 0.5, "d_bound": 0.0}
     for _ in range(config.epochs):
-        order = torch.randperm(len(train), generator=rng)[: config.samples].to(train.device)
-        train_epoch(discriminator, optimizer, train[order], draw(len(order)), config.batch, rng)
+        order = torch.randperm(len(train), generator=rng, device=rng.device)[: config.samples]
+        real = train[order.to(train.device)]
+        classifier.train_epoch(discriminator, optimizer, real, draw(len(real)), config.batch, rng, rng)
         bound = discrimination(discriminator, validation, draw(len(validation)))["d_bound"]
         if bound > best:
             best, stale = bound, 0
@@ -48,21 +49,3 @@ def judge(
             if stale >= config.patience:
                 break
     return found
-
-
-def train_epoch(
-    discriminator: Discriminator,
-    optimizer: torch.optim.Optimizer,
-    real: Tensor,
-    fake: Tensor,
-    batch: int,
-    rng: torch.Generator,
-) -> None:
-    """Show D each real and each generated sequence once, in random order (SeqGAN eq. 5)."""
-    ids = torch.cat([real, fake])
-    labels = (torch.arange(len(ids), device=ids.device) < len(real)).float()
-    for rows in torch.randperm(len(ids), generator=rng).to(ids.device).split(batch):
-        loss = F.binary_cross_entropy_with_logits(discriminator(ids[rows], rng), labels[rows])
-        optimizer.zero_grad()
-        (loss + discriminator.penalty()).backward()
-        optimizer.step()

@@ -6,7 +6,8 @@ nothing of files; what it needs to go on later is in `tensors()` and `counters()
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol
 
@@ -141,3 +142,11 @@ def resolved(choice: ChoiceConfig) -> ChoiceConfig:
 def create(choice: ChoiceConfig, setting: Setting) -> Method:
     """Build the method of one phase. Raises ConfigError."""
     return kind(choice)(setting, check(choice))
+
+
+def seconds(step: Callable[[], object]) -> float:
+    """Return the seconds that a step takes, after one to warm up."""
+    step()
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start

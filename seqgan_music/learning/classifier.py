@@ -1,0 +1,45 @@
+"""D as a classifier: one epoch over real and generated sequences (SeqGAN eq. 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from seqgan_music.learning.discriminators import Discriminator
+
+
+def optimizer(discriminator: Discriminator, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
+    """Return D's optimizer: AdamW, which without weight decay is Adam."""
+    return torch.optim.AdamW(discriminator.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
+
+
+def train_epoch(
+    discriminator: Discriminator,
+    optimizer: torch.optim.Optimizer,
+    real: Tensor,
+    fake: Tensor,
+    batch: int,
+    order_rng: torch.Generator,
+    dropout_rng: torch.Generator,
+    progress: Callable[[dict[str, float]], None] | None = None,
+) -> Tensor:
+    """Show D each real and each generated sequence (N, T) once, in random order.
+
+    Return the mean cross-entropy of the batches, nats, as a tensor on the device. `progress` is called after each.
+    """
+    ids = torch.cat([real, fake])
+    labels = (torch.arange(len(ids), device=ids.device) < len(real)).float()
+    order = torch.randperm(len(ids), generator=order_rng, device=order_rng.device).to(ids.device)
+    losses = []
+    for rows in order.split(batch):
+        loss = F.binary_cross_entropy_with_logits(discriminator(ids[rows], dropout_rng), labels[rows])
+        optimizer.zero_grad()
+        (loss + discriminator.penalty()).backward()
+        optimizer.step()
+        losses.append(loss.detach())
+        if progress is not None:
+            progress({})
+    return torch.stack(losses).mean()
