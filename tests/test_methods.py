@@ -30,9 +30,10 @@ D_STEPS: dict[str, Any] = {"d_samples": 16, "d_batch": 8}
 OPTIONS: dict[str, dict[str, Any]] = {
     "constant": {**ADVERSARIAL, "baseline": False},
     "mle": {"updates": 6, "round_updates": 3, "window": 5},
-    "ngram": {},
+    "ngram": {"order": 3},
     "oracle": {},
     "random": {},
+    "resampled": {"rounds": 2, "samples": 16, "batch": 8, "learning_rate": 1e-2},
     "seqgan": {**ADVERSARIAL, **D_STEPS, "pretrain": 1, "rollout_stride": 2, "rollout_lag": 0.5, "gate": False},
     "shuffled": {**ADVERSARIAL, **D_STEPS, "pretrain": 1, "rollout_stride": 2, "gate": False},
 }
@@ -209,3 +210,15 @@ def test_shuffled_gives_each_sequence_the_rewards_of_another() -> None:
     plain, shuffled = found
     assert plain != shuffled
     assert sorted(plain) == sorted(shuffled)
+
+
+def test_resampled_ends_with_the_discriminator_of_the_best_bound_and_an_untouched_generator(tmp_path: Path) -> None:
+    oracle, listener = lstm(), Stopping()
+    options = {**OPTIONS["resampled"], "rounds": 6, "learning_rate": 0.1}
+    trainer = trained(
+        tmp_path / "run", config(ChoiceConfig("resampled", options)), splits(oracle), oracle, listener
+    )
+    _, *bounds, last = [line["d_bound"] for line in listener.lines]
+    assert bounds[-1] < max(bounds) == last
+    start = Trainer(tmp_path / "other", trainer.config, splits(oracle), torch.device("cpu"))
+    assert all(map(torch.equal, start.generator.parameters(), trainer.generator.parameters()))

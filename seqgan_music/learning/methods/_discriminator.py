@@ -1,10 +1,14 @@
-"""One d-step of the methods that have a discriminator (SeqGAN Algorithm 1, lines 9 to 12)."""
+"""What methods with a discriminator share: one d-step (SeqGAN Algorithm 1), and the best D so far."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
+from torch import Tensor
 
 from seqgan_music.learning.classifier import train_epoch
+from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import Stepper
 from seqgan_music.learning.methods import Progress, Setting
 from seqgan_music.learning.sampling import sample
@@ -21,3 +25,28 @@ def discriminator_step(
         train_epoch(setting.discriminator, optimizer, real, fake, batch, *rngs, progress) for _ in range(epochs)
     ]
     return float(torch.stack(losses).mean())
+
+
+class Best:
+    """D's weights where its held-out bound was highest."""
+
+    def __init__(self, discriminator: Discriminator) -> None:
+        self._discriminator = discriminator
+        self._weights = {name: tensor.clone() for name, tensor in discriminator.state_dict().items()}
+
+    def note(self, bounds: Sequence[float]) -> None:
+        """Take D's weights where the last of the bounds so far is the highest."""
+        if bounds and bounds[-1] >= max(bounds):
+            self._weights = {name: tensor.clone() for name, tensor in self._discriminator.state_dict().items()}
+
+    def put_back(self) -> None:
+        """Give D those weights."""
+        self._discriminator.load_state_dict(self._weights)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights."""
+        return self._weights
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` gave."""
+        self._weights = dict(tensors)
