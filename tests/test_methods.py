@@ -29,6 +29,17 @@ ADVERSARIAL: dict[str, Any] = {"iterations": 2, "g_steps": 2, "batch": 6, "g_lea
 D_STEPS: dict[str, Any] = {"d_samples": 16, "d_batch": 8}
 OPTIONS: dict[str, dict[str, Any]] = {
     "constant": {**ADVERSARIAL, "baseline": False},
+    "distilled": {
+        "iterations": 2,
+        "d_rounds": 2,
+        "d_samples": 16,
+        "d_batch": 8,
+        "g_updates": 5,
+        "g_batch": 8,
+        "pool": 24,
+        "real_share": 0.2,
+        "gate": False,
+    },
     "mle": {"updates": 6, "round_updates": 3, "window": 5},
     "ngram": {"order": 3},
     "oracle": {},
