@@ -100,7 +100,8 @@ class Repetition(Discriminator):
 class RepetitionScorer:
     """The content by the tables of `cnn`, the form by the discriminator itself."""
 
-    ROWS = 1024
+    ROWS = 256
+    """Sequences compared with themselves at a time, so that the matches stay in cache."""
 
     def __init__(self, discriminator: Repetition) -> None:
         self._discriminator = discriminator

@@ -27,6 +27,10 @@ class Oracle(Model, Protocol):
 
     def __init__(self, vocabulary_size: int, length: int, options: Any, rng: torch.Generator) -> None: ...
 
+    def to(self, device: torch.device) -> None:
+        """Move the weights; ids are drawn and scored there from now on."""
+        ...
+
 
 def check(choice: ChoiceConfig) -> Any:
     """Return the checked options of an oracle, before anything is built. Raises ConfigError."""
@@ -35,7 +39,7 @@ def check(choice: ChoiceConfig) -> Any:
 
 
 def create(choice: ChoiceConfig, vocabulary_size: int, length: int, rng: torch.Generator) -> Oracle:
-    """Draw an oracle over sequences of `length` of V tokens. Raises ConfigError."""
+    """Draw an oracle over sequences of `length` of V tokens, on the CPU. Raises ConfigError."""
     cls = choices.load(__name__, choice.name, "oracle")
     oracle: Oracle = cls(vocabulary_size, length, check(choice), rng)
     return oracle
@@ -46,7 +50,7 @@ def token_set(oracle: Oracle, ids: Tensor) -> TokenSet:
     count, length = ids.shape
     size = oracle.vocabulary_size
     return TokenSet(
-        ids=ids.flatten().numpy().astype(np.int32),
+        ids=ids.flatten().cpu().numpy().astype(np.int32),
         offsets=np.arange(count + 1, dtype=np.int64) * length,
         vocabulary_size=size,
         start_id=oracle.start_id,

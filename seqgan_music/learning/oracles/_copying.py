@@ -62,6 +62,11 @@ class Copying(StepwiseModel):
         self.start_id = self.base.start_id
         self._stepper = Stepper(self.base.generator, torch.float32)
 
+    def to(self, device: torch.device) -> None:
+        """Move the weights."""
+        self.base.to(device)
+        self._stepper = Stepper(self.base.generator, torch.float32)
+
     def sources(self, step: int) -> list[int]:
         """Return for each z the position that is copied at `step`; -1: none, the token is fresh."""
         raise NotImplementedError

@@ -48,3 +48,7 @@ class Lstm(GeneratorModel):
         # torch's LSTM adds two biases where the paper's code has one.
         generator.lstm.get_parameter("bias_hh_l0").data.zero_()
         super().__init__(generator.requires_grad_(False), length)
+
+    def to(self, device: torch.device) -> None:
+        """Move the weights."""
+        self.generator.to(device)
