@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgan_music.errors import ConfigError
+from seqgan_music.learning.convolution import linear, pooled_convolutions
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import dropout
 
@@ -98,17 +99,16 @@ class Cnn(Discriminator):
 
     def forward(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
         """Return the logit of "real" (B,) for sequences (B, T)."""
-        embedded = self.embedding(ids).transpose(1, 2)  # (B, E, T)
-        pooled = [F.relu(convolve(embedded).amax(2)) for convolve in self.convolutions]  # each (B, filters)
-        return self.head(torch.cat(pooled, 1), dropout_rng)
+        weights = [layer.get_parameter("weight") for layer in self.convolutions]
+        biases = torch.cat([layer.get_parameter("bias") for layer in self.convolutions])
+        pooled = F.relu(pooled_convolutions(self.embedding(ids), weights) + biases[:, None])
+        return self.head(pooled, dropout_rng)
 
     def head(self, pooled: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
-        """Return the logit (B,) from the pooled filters (B, features): highway, dropout, output layer."""
-        transform, gate = self.highway(pooled).chunk(2, dim=1)
-        gate = gate.sigmoid()
-        mixed = gate * transform.relu() + (1.0 - gate) * pooled
-        logits: Tensor = self.output(dropout(mixed, self.options.dropout, dropout_rng))
-        return logits[:, 0]
+        """Return the logit (B,) from the pooled filters (features, B): highway, dropout, output layer."""
+        transform, gate = linear(pooled, self.highway.weight, self.highway.bias).chunk(2)
+        mixed = torch.lerp(pooled, transform.relu(), gate.sigmoid())
+        return (self.output.weight @ dropout(mixed, self.options.dropout, dropout_rng))[0] + self.output.bias
 
     def penalty(self) -> Tensor:
         """Return the L2 term on the output layer, half the squared norm as in the paper's code."""
@@ -173,4 +173,4 @@ class CnnScorer:
     def _head(self, pooled: list[Tensor]) -> Tensor:
         layers = self._discriminator.convolutions
         features = [F.relu(part + layer.get_parameter("bias")) for part, layer in zip(pooled, layers, strict=True)]
-        return self._discriminator.head(torch.cat(features, 1))
+        return self._discriminator.head(torch.cat(features, 1).t())
