@@ -29,6 +29,7 @@ ADVERSARIAL: dict[str, Any] = {"iterations": 2, "g_steps": 2, "batch": 6, "g_lea
 D_STEPS: dict[str, Any] = {"d_samples": 16, "d_batch": 8}
 OPTIONS: dict[str, dict[str, Any]] = {
     "constant": {**ADVERSARIAL, "baseline": False},
+    "cot": {"updates": 4, "round_updates": 2, "pretrain": 2, "batch": 6, "mle_weight": 0.5},
     "distilled": {
         "iterations": 2,
         "d_rounds": 2,
