@@ -44,8 +44,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "mle": {"updates": 6, "round_updates": 3, "window": 5},
     "ngram": {"order": 3},
     "oracle": {},
+    "pg_bleu": {**ADVERSARIAL, "rollouts": 2, "rollout_stride": 2, "order": 2, "references": 10},
     "random": {},
     "resampled": {"rounds": 2, "samples": 16, "batch": 8, "learning_rate": 1e-2},
+    "scheduled_sampling": {"updates": 6, "round_updates": 3, "window": 5, "sampled": 0.9},
     "seqgan": {**ADVERSARIAL, **D_STEPS, "pretrain": 1, "rollout_stride": 2, "rollout_lag": 0.5, "gate": False},
     "shuffled": {**ADVERSARIAL, **D_STEPS, "pretrain": 1, "rollout_stride": 2, "gate": False},
 }
