@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgan_music.config import GeneratorConfig
+from seqgan_music.learning.data import IGNORED
+from seqgan_music.learning.likelihood import SAFE_LOGIT, nll, weighted_nll
 
 State = tuple[Tensor, Tensor]
 """h and c of the LSTM, each (layers, B, H)."""
-
-SAFE_LOGIT = 60.0
-"""exp() of logits up to this size, summed over any vocabulary, stays finite in float32."""
 
 
 def dropout(values: Tensor, share: float, rng: torch.Generator | None) -> Tensor:
@@ -60,10 +59,17 @@ class Generator(nn.Module):
         self, inputs: Tensor, state: State | None = None, dropout_rng: torch.Generator | None = None
     ) -> tuple[Tensor, State]:
         """Return logits (B, T, V) of the token after each input (B, T), and the state after the last."""
+        hidden, state = self.hidden(inputs, state, dropout_rng)
+        return self.output(hidden), state  # (B, T, V)
+
+    def hidden(
+        self, inputs: Tensor, state: State | None = None, dropout_rng: torch.Generator | None = None
+    ) -> tuple[Tensor, State]:
+        """Return what the output layer is fed (B, T, H) for inputs (B, T), and the state after the last."""
         share = self.config.dropout
-        hidden = dropout(self.embedding(inputs), share, dropout_rng)  # (B, T, E)
-        hidden, state = self.lstm(hidden, state)  # (B, T, H)
-        return self.output(dropout(hidden, share, dropout_rng)), state  # (B, T, V)
+        embedded = dropout(self.embedding(inputs), share, dropout_rng)  # (B, T, E)
+        hidden, state = self.lstm(embedded, state)  # (B, T, H)
+        return dropout(hidden, share, dropout_rng), state
 
     def inputs_for(self, ids: Tensor) -> Tensor:
         """Return what G is fed to predict `ids` (B, T): the start id, then all but the last."""
@@ -72,9 +78,27 @@ class Generator(nn.Module):
 
     def log_probs(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
         """Return log G(y_t | y_1..t-1) for each token of `ids` (B, T), as (B, T), in nats."""
-        logits, _ = self(self.inputs_for(ids), dropout_rng=dropout_rng)
-        nll = F.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="none")
-        return -nll.view_as(ids)  # (B, T)
+        hidden, _ = self.hidden(self.inputs_for(ids), dropout_rng=dropout_rng)
+        losses = nll(hidden.flatten(0, 1), self.output.weight, self.output.bias, ids.flatten())
+        return -losses.view_as(ids)  # (B, T)
+
+    def loss(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        state: State | None = None,
+        dropout_rng: torch.Generator | None = None,
+    ) -> tuple[Tensor, State]:
+        """Return the mean NLL, nats a token, of the targets (B, T) that are not IGNORED, and the state after them.
+
+        Inputs (B, T) are the tokens before the targets. Without any target the loss is 0.
+        """
+        hidden, state = self.hidden(inputs, state, dropout_rng)
+        flat = targets.flatten()
+        counted = (flat != IGNORED).to(hidden.dtype)
+        weights = counted / counted.sum().clamp(min=1)
+        loss = weighted_nll(hidden.flatten(0, 1), self.output.weight, self.output.bias, flat.clamp(min=0), weights)
+        return loss, state
 
 
 @dataclass
