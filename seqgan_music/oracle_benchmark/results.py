@@ -190,7 +190,7 @@ def load(path: Path) -> Results:
 
 def cell_to_document(cell: Cell) -> dict[str, Any]:
     """Return a cell as a plain document; its seconds are kept elsewhere, so that tables do not depend on them."""
-    document = _plain(cell)
+    document: dict[str, Any] = _plain(cell)
     document["judge"] = {key: document.pop(key) for key in ("d_accuracy", "d_bound")}
     return document
 
