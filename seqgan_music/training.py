@@ -47,6 +47,9 @@ def check(config: Config) -> Config:
 
     Raises ConfigError.
     """
+    for phase in config.phases:
+        if (reason := methods.kind(phase).only_in_oracle) is not None:
+            raise ConfigError(f"Method '{phase.name}' works in `seqgan-music oracle` alone: {reason}.")
     made = tokenizers.create(config.tokenizer.name, config.tokenizer.options, config.corpus.reading.ticks_per_beat)
     if made.end_id is None:
         row = int(getattr(made.options, "length", config.sequence_length))

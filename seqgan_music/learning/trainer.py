@@ -235,6 +235,7 @@ class Trainer:
             "phase": progress.phase + 1,
             "method": choice.name,
             "round": progress.round,
+            "updates": method.updates,
             "seconds": round(progress.seconds, 3),
             **measured,
         }

@@ -71,6 +71,11 @@ class Method(Protocol):
 
     def __init__(self, setting: Setting, options: Any) -> None: ...
 
+    @property
+    def updates(self) -> int:
+        """Updates of the generator in this phase so far."""
+        ...
+
     def advance(self, progress: Progress = None) -> dict[str, float]:
         """Do one round; return what was measured on the way, by name. NaN in a loss is the trainer's to see."""
         ...

@@ -25,6 +25,11 @@ class Fixed:
         self.options = options
         self._setting = setting
 
+    @property
+    def updates(self) -> int:
+        """Updates of the generator: none."""
+        return 0
+
     def advance(self, progress: Progress = None) -> dict[str, float]:
         """Do nothing."""
         return {}

@@ -89,6 +89,11 @@ class Reinforce:
         """Return Q (B, T) of each token of sampled sequences (B, T)."""
         raise NotImplementedError
 
+    @property
+    def updates(self) -> int:
+        """Updates of the generator so far."""
+        return self._round * self.options.g_steps
+
     def advance(self, progress: Progress = None) -> dict[str, float]:
         """Do one iteration: the g-steps, then the anchor follows."""
         measures: dict[str, float] = {}

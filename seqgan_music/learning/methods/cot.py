@@ -95,6 +95,11 @@ class Cot:
         self._g_optimizer = torch.optim.Adam(generator.parameters(), options.g_learning_rate, fused=True)
         self._m_optimizer = torch.optim.Adam(self._mediator.parameters(), options.m_learning_rate, fused=True)
 
+    @property
+    def updates(self) -> int:
+        """Updates of the generator so far."""
+        return self._updates
+
     def advance(self, progress: Progress = None) -> dict[str, float]:
         """Do the round's updates."""
         options = self.options

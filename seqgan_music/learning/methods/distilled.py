@@ -10,7 +10,8 @@ for; with an ideal D q is the data's distribution. No paper does just this; its 
 regression (Peters and Schaal 2007) and the energy model of Deng et al. 2020. What is done here:
 1. With w = e^s / Z the loss is E_g0[-w log G] = E_g0[-(w - 1) log G] + E_g0[-log G], and the last term is summed
    over the vocabulary at every step of the samples: where D knows nothing (w = 1) nothing moves, not even by noise.
-2. Z is the mean over a pool of samples; s is clipped.
+2. Z is the mean over a pool of samples. s is clipped, and multiplied by the largest strength at which an
+   `effective` share of the pool carries the weight: where D is far ahead, each iteration goes a part of the way.
 3. `real_share` mixes in maximum likelihood on real openings.
 4. The rate falls linearly to 0 within each iteration.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
@@ -33,6 +35,7 @@ from seqgan_music.learning.methods import Progress, Setting, seconds
 from seqgan_music.learning.methods._discriminator import Best, discriminator_step
 from seqgan_music.learning.models import GeneratorModel
 from seqgan_music.learning.policy_gradient import until_end
+from seqgan_music.learning.resampling import strength_for
 from seqgan_music.learning.sampling import sample
 
 
@@ -63,9 +66,11 @@ class DistilledOptions:
     pool: int = 4096
     """Samples of the anchor over which the weights are normalised."""
     strength: float = 1.0
-    """What the logit of D is multiplied by."""
-    score_clip: float = 5.0
-    """Largest size of s."""
+    """What the logit of D is multiplied by, at most."""
+    effective: float = 0.25
+    """Least share of the pool that carries the weight; the strength is lowered until it does. 0 never lowers it."""
+    score_clip: float = 30.0
+    """Largest size of the logit."""
     real_share: float = 0.0
     """Share of maximum likelihood on real openings in the loss."""
     gate: bool = True
@@ -82,6 +87,8 @@ class DistilledOptions:
             raise ConfigError("learning rates and clips must be above 0.")
         if min(self.d_weight_decay, self.strength) < 0 or not 0 <= self.real_share < 1:
             raise ConfigError("d_weight_decay and strength must be at least 0, real_share in [0, 1).")
+        if not 0 <= self.effective < 1:
+            raise ConfigError("effective must be in [0, 1).")
 
 
 class Distilled:
@@ -104,6 +111,11 @@ class Distilled:
             setting.discriminator, options.d_learning_rate, options.d_weight_decay
         )
         self._g_optimizer = torch.optim.Adam(setting.generator.parameters(), options.g_learning_rate, fused=True)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the generator so far."""
+        return self._round // (self.options.d_rounds + 1) * self.options.g_updates
 
     def advance(self, progress: Progress = None) -> dict[str, float]:
         """Train D against new negatives, or, once an iteration, G."""
@@ -140,20 +152,20 @@ class Distilled:
         setting, options = self._setting, self.options
         anchor = copy.deepcopy(setting.generator).requires_grad_(False)
         stepper, score = Stepper(anchor), setting.discriminator.scorer()
-        done, losses, effective = 0, [], []
+        done, losses, strengths = 0, [], []
         while done < updates:
             count = min(options.pool, (updates - done) * options.g_batch)
             ids = sample(stepper, count, setting.length, setting.model_rng, setting.train.end_id)
-            scores = (options.strength * score(ids)).clamp(-options.score_clip, options.score_clip)
-            weights = scores.softmax(0) * count  # (N,), of mean 1
-            effective.append(1.0 / weights.square().mean())
+            scores = score(ids).clamp(-options.score_clip, options.score_clip)
+            strengths.append(strength_for(scores, options.strength, options.effective))
+            weights = (strengths[-1] * scores).softmax(0) * count  # (N,), of mean 1
             for rows in torch.arange(count, device=ids.device).split(options.g_batch):
                 rate = options.g_learning_rate * (1.0 - done / updates)
                 losses.append(self._update(anchor, ids[rows], weights[rows], rate))
                 done += 1
                 if progress is not None:
                     progress({})
-        return {"g_loss": float(torch.stack(losses).mean()), "effective": float(torch.stack(effective).mean())}
+        return {"g_loss": float(torch.stack(losses).mean()), "strength": fmean(strengths)}
 
     def _update(self, anchor: Generator, ids: Tensor, weights: Tensor, rate: float) -> Tensor:
         """Update G once on samples (B, T) of the anchor with weights (B,); return the loss."""

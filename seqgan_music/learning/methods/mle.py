@@ -90,6 +90,11 @@ class Mle:
         self._position = 0
         self._epoch_rng = setting.data_rng.get_state()
 
+    @property
+    def updates(self) -> int:
+        """Updates of the generator so far."""
+        return self._updates
+
     def advance(self, progress: Progress = None) -> dict[str, float]:
         """Do the round's updates, to the end of the group of sequences in which the last one falls."""
         goal = min(self._updates + self.options.round_updates, self.options.updates)

@@ -10,7 +10,7 @@ Deng, Bakhtin, Ott, Szlam and Ranzato, ICLR 2020; conditional noise-contrastive 
 Differences from the paper:
 1. D is any discriminator of SeqGAN's, where the paper fine-tunes a bidirectional transformer.
 2. Negatives are new in every round.
-3. `strength` multiplies the logit.
+3. `strength` multiplies the logit, and is lowered where the weights would rest on too few samples (`effective`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from seqgan_music.errors import ConfigError
@@ -27,7 +28,7 @@ from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restor
 from seqgan_music.learning.methods import Progress, Setting, seconds
 from seqgan_music.learning.methods._discriminator import Best, discriminator_step
 from seqgan_music.learning.models import GeneratorModel
-from seqgan_music.learning.resampling import ResampledModel
+from seqgan_music.learning.resampling import ResampledModel, strength_for
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class ResampledOptions:
     weight_decay: float = 0.0
     """Of D's AdamW."""
     strength: float = 1.0
-    """What the logit of D is multiplied by; 0 leaves G as it is."""
+    """What the logit of D is multiplied by, at most; 0 leaves G as it is."""
+    effective: float = 0.1
+    """Least share of samples that carries the weight; the strength is lowered until it does. 0 never lowers it."""
     candidates: int = 16
     """M: samples of G from which each sample is chosen."""
     pool: int = 16_384
@@ -59,6 +62,8 @@ class ResampledOptions:
             raise ConfigError("rounds, samples, epochs, batch, candidates and pool must be at least 1.")
         if self.learning_rate <= 0 or min(self.weight_decay, self.strength) < 0:
             raise ConfigError("learning_rate must be above 0, weight_decay and strength at least 0.")
+        if not 0 <= self.effective < 1:
+            raise ConfigError("effective must be in [0, 1).")
 
 
 class Resampled:
@@ -79,6 +84,11 @@ class Resampled:
         self._best = Best(setting.discriminator)
         self._optimizer = classifier.optimizer(setting.discriminator, options.learning_rate, options.weight_decay)
 
+    @property
+    def updates(self) -> int:
+        """Updates of the generator: none."""
+        return 0
+
     def advance(self, progress: Progress = None) -> dict[str, float]:
         """Train D against new negatives; in the last round put back the best."""
         self._round += 1
@@ -95,10 +105,12 @@ class Resampled:
     def model(self) -> ResampledModel:
         """Return G's samples weighted by D."""
         setting, options = self._setting, self.options
+        base, score = GeneratorModel(setting.generator, setting.length), setting.discriminator.scorer()
+        ids = base.sample(options.pool, 1.0, torch.Generator(setting.device).manual_seed(0))
         return ResampledModel(
-            GeneratorModel(setting.generator, setting.length),
-            setting.discriminator.scorer(),
-            strength=options.strength,
+            base,
+            score,
+            strength=strength_for(score(ids), options.strength, options.effective),
             candidates=options.candidates,
             pool=options.pool,
         )

@@ -118,6 +118,11 @@ class Seqgan(Reinforce):
         self._rollout_policy = copy.deepcopy(setting.generator).requires_grad_(False)
         self._d_optimizer = classifier.optimizer(setting.discriminator, options.d_learning_rate)
 
+    @property
+    def updates(self) -> int:
+        """Updates of the generator so far."""
+        return max(0, self._round - self.options.pretrain) * self.options.g_steps
+
     def advance(self, progress: Progress = None) -> dict[str, float]:
         """Do one round: one of D's pre-training, or one adversarial iteration."""
         options = self.options

@@ -1,0 +1,106 @@
+"""A benchmark's folder: begun, gone on with, and finished into tables and figures. What `seqgan-music oracle` calls.
+
+`oracle.toml` (every setting written out), `draws/` (data and truth of each oracle), `cells/` (one folder a method,
+draw and seed), and at the end `results.json`, `table.md`, `cells.csv`, `curves` and `divergences` as PNG and SVG.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seqgan_music import config as configs
+from seqgan_music import run_folders
+from seqgan_music.errors import ConfigError, RunError
+from seqgan_music.learning import discriminators, methods, oracles
+from seqgan_music.oracle_benchmark import cells, figures, schedule, settings, tables
+from seqgan_music.oracle_benchmark.results import Results
+from seqgan_music.oracle_benchmark.settings import Row, Settings
+from seqgan_music.run_folders import write_text
+
+CONFIG, RESULTS, TABLE, CELLS, CURVES, DIVERGENCES = (
+    "oracle.toml",
+    "results.json",
+    "table.md",
+    "cells.csv",
+    "curves",
+    "divergences",
+)
+
+
+def check(chosen: Settings) -> Settings:
+    """Check every choice before any work, and return the settings with all options written out.
+
+    Raises ConfigError.
+    """
+    oracles.check(chosen.oracle)
+    discriminators.create(chosen.discriminator, 2, chosen.length)
+    return replace(chosen, rows=tuple(_checked(row) for row in chosen.rows))
+
+
+def begin(chosen: Settings, name: str, out: Path | None) -> Path:
+    """Make the folder of a new benchmark. Raises SeqganMusicError."""
+    chosen = check(chosen)
+    run_folders.check_free(out or run_folders.RUNS / "new", CONFIG)
+    with run_folders.new_folder(out, CONFIG, prefix="oracle-") as folder:
+        document = {"name": name, **settings.to_document(chosen)}
+        write_text(folder / CONFIG, configs.to_toml(document))
+    return folder
+
+
+def open_folder(folder: Path) -> tuple[Settings, str]:
+    """Return the settings and the name of a benchmark that was begun. Raises RunError, ConfigError."""
+    if not (folder / CONFIG).is_file():
+        raise RunError(f"{folder} is not a benchmark: it has no {CONFIG}. Begin one: seqgan-music oracle.")
+    document, where = configs.read_document(str(folder / CONFIG))
+    name = document.pop("name", folder.name)
+    return check(settings.from_document(document, where)), str(name)
+
+
+def run(folder: Path, *, device: str, workers: int, show: Callable[[schedule.State], None]) -> Results:
+    """Do what is missing and write tables and figures. Raises SeqganMusicError."""
+    chosen, name = open_folder(folder)
+    with run_folders.locked(folder):
+        run_folders.sweep(folder, *(folder / "draws").glob("*"))
+        schedule.run(folder, chosen, device, workers, show)
+        return finish(folder, chosen, name)
+
+
+def finish(folder: Path, chosen: Settings, name: str) -> Results:
+    """Gather the cells that are done and write results, tables and figures."""
+    found = Results.from_document(
+        {
+            "name": name,
+            "settings": settings.to_document(chosen),
+            "truth": [_read(cells.draw_folder(folder, draw) / cells.TRUTH) for draw in range(1, chosen.draws + 1)],
+            "cells": [
+                _read(cells.cell_folder(folder, row, draw, seed) / cells.RESULT)
+                for row in chosen.rows
+                for draw in range(1, chosen.draws + 1)
+                for seed in range(1, chosen.seeds + 1)
+            ],
+        }
+    )
+    write_text(folder / RESULTS, json.dumps(found.to_document(), indent=1))
+    write_text(folder / TABLE, tables.markdown(found))
+    write_text(folder / CELLS, tables.csv(found))
+    figures.curves(found, folder / CURVES)
+    figures.divergences(found, folder / DIVERGENCES)
+    return found
+
+
+def _checked(row: Row) -> Row:
+    return replace(row, method=methods.resolved(row.method))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}. Delete its folder and go on with --resume.") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} is not a result. Delete its folder and go on with --resume.")
+    return document
