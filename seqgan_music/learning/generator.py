@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -133,6 +134,9 @@ class Stepper:
 
     BLOCK = 64
 
+    ROWS: ClassVar[dict[str, int]] = {"cpu": 256, "cuda": 1 << 14}
+    """On a CPU as many as stay in cache between the passes over their logits, on a GPU as many as fill it."""
+
     @torch.no_grad()
     def __init__(self, generator: Generator, dtype: torch.dtype | None = None) -> None:
         self.vocabulary_size = generator.vocabulary_size
@@ -160,7 +164,10 @@ class Stepper:
         self._output = F.pad(weight, (0, 0, 0, padding)).to(self.dtype)  # (V + padding, H)
         self._output_bias = F.pad(bias, (0, padding), value=float("-inf"))
         # In float32 the bias is one more column of the product, which is cheaper than a pass over the logits.
-        self._with_bias = torch.cat([self._output, self._output_bias[:, None]], 1) if self._exact else None
+        self._with_bias = torch.cat([self._output, self._output_bias[:, None]], 1).t().contiguous()
+        self.rows = self.ROWS[self.device.type]
+        """Sequences whose logits are worked on at a time."""
+        self._scratch: Tensor | None = None  # (rows, V + padding): fresh memory for each block costs as much as it
         largest = weight.abs().sum(1) + bias.abs()
         self.safe = bool(largest.max() < SAFE_LOGIT)
         """Whether no logit can be too large for exp() without subtracting the maximum: |h| < 1 bounds them."""
@@ -195,9 +202,26 @@ class Stepper:
     def logits(self, state: StepState, rows: slice = slice(None)) -> Tensor:
         """Return float32 logits (N, V + padding) of the next token; the padding's are -inf."""
         h = state.h[-1][rows]
-        if self._with_bias is not None:
-            return torch.cat([h, h.new_ones(len(h), 1)], 1) @ self._with_bias.t()
+        if self._exact:
+            return self._with_ones(h) @ self._with_bias
         return F.linear(h.to(self.dtype), self._output).float() + self._output_bias
+
+    @torch.no_grad()
+    def weights(self, state: StepState, rows: slice) -> Tensor:
+        """Return exp(logits), up to a factor a row, of at most `self.rows` sequences; the next call overwrites."""
+        if self._exact:
+            if self._scratch is None:
+                self._scratch = self._with_bias.new_empty(self.rows, self._with_bias.shape[1])
+            h = self._with_ones(state.h[-1][rows])
+            logits = torch.mm(h, self._with_bias, out=self._scratch[: len(h)])
+        else:
+            logits = self.logits(state, rows)
+        if not self.safe:
+            logits -= logits.amax(1, keepdim=True)
+        return logits.exp_()
+
+    def _with_ones(self, h: Tensor) -> Tensor:
+        return torch.cat([h, h.new_ones(len(h), 1)], 1)
 
 
 def matmul_dtype(device: torch.device) -> torch.dtype:

@@ -12,9 +12,6 @@ from torch import Tensor
 
 from seqgan_music.learning.generator import Generator, Stepper, StepState
 
-ROWS = 512
-"""Rows of logits worked on at a time, so that they stay in cache between the passes over them."""
-
 BELOW_ONE = 1.0 - 2.0**-23
 
 
@@ -59,12 +56,9 @@ def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
 def next_tokens(stepper: Stepper, state: StepState, uniforms: Tensor) -> Tensor:
     """Draw the next token (N,) of each sequence at temperature 1, in blocks of rows."""
     drawn = []
-    for start in range(0, len(uniforms), ROWS):
-        rows = slice(start, start + ROWS)
-        logits = stepper.logits(state, rows)
-        if not stepper.safe:
-            logits -= logits.amax(1, keepdim=True)
-        drawn.append(draw(logits.exp_(), uniforms[rows]))
+    for start in range(0, len(uniforms), stepper.rows):
+        rows = slice(start, start + stepper.rows)
+        drawn.append(draw(stepper.weights(state, rows), uniforms[rows]))
     return torch.cat(drawn)
 
 

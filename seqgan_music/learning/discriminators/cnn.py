@@ -123,8 +123,8 @@ class Cnn(Discriminator):
 class CnnScorer:
     """The convolutions as sums of table rows; each table is (width * V, filters), row `offset * V + id`."""
 
-    WINDOWS = 1 << 14
-    """Windows summed at a time, so that their outputs stay in cache until the maximum is taken."""
+    CELLS = 1 << 22
+    """Outputs held at a time."""
 
     @torch.no_grad()
     def __init__(self, discriminator: Cnn) -> None:
@@ -132,6 +132,7 @@ class CnnScorer:
         self._size = discriminator.vocabulary_size
         self._widths = list(discriminator.filters)
         embedding = discriminator.embedding.weight  # (V, E)
+        self._biases = torch.cat([layer.get_parameter("bias") for layer in discriminator.convolutions])
         self._tables = []
         for layer in discriminator.convolutions:
             weight = layer.get_parameter("weight").permute(2, 1, 0)  # (width, E, filters)
@@ -162,7 +163,7 @@ class CnnScorer:
         """Return the maximum over windows of the sum of their table rows: (N, filters), without the bias."""
         offsets = torch.arange(width, device=ids.device) * self._size
         windows = ids.unfold(1, width, 1) + offsets  # (N, windows, width)
-        step = max(1, self.WINDOWS // windows.shape[1])
+        step = max(1, self.CELLS // (windows.shape[1] * table.shape[1]))
         return torch.cat(
             [
                 F.embedding_bag(part.flatten(0, 1), table, mode="sum").view(*part.shape[:2], -1).amax(1)
@@ -171,6 +172,9 @@ class CnnScorer:
         )
 
     def _head(self, pooled: list[Tensor]) -> Tensor:
-        layers = self._discriminator.convolutions
-        features = [F.relu(part + layer.get_parameter("bias")) for part, layer in zip(pooled, layers, strict=True)]
-        return self._discriminator.head(torch.cat(features, 1).t())
+        """Return the logits (N,) from the maxima of each width (N, filters): `Cnn.head`, in place."""
+        highway, output = self._discriminator.highway, self._discriminator.output
+        features = torch.cat(pooled, 1).add_(self._biases).relu_()  # (N, features)
+        both, size = torch.addmm(highway.bias, features, highway.weight.t()), features.shape[1]
+        transform, gate = both[:, :size].relu_(), both[:, size:].sigmoid_()
+        return features.lerp_(transform, gate) @ output.weight[0] + output.bias
