@@ -138,7 +138,7 @@ def seconds(work: Callable[[], object], repeats: int, device: torch.device) -> t
 
 
 def ceilings(device: torch.device) -> tuple[float, float]:
-    """Return the measured float32 matrix rate (operations a second) and bandwidth (bytes a second, read or written)."""
+    """Return the measured float32 matrix rate (operations a second) and bandwidth (bytes a second, both ways)."""
     size = 2048 if device.type == "cpu" else 8192
     matrix = torch.randn(size, size, device=device)
     array, other = torch.rand(2, 1 << 25, device=device)
