@@ -32,7 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cot": {"updates": 4, "round_updates": 2, "pretrain": 2, "batch": 6, "mle_weight": 0.5},
     "distilled": {
         "iterations": 2,
-        "d_rounds": 2,
+        "d_rounds": 1,
         "d_samples": 16,
         "d_batch": 8,
         "g_updates": 5,

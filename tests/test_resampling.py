@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from seqgan_music.learning.divergence import HeldOut, measure
 from seqgan_music.learning.models import GeneratorModel
 from seqgan_music.learning.oracles.lstm import Lstm, LstmOptions
-from seqgan_music.learning.resampling import ResampledModel
+from seqgan_music.learning.resampling import ResampledModel, effective, strength_for
 
 SIZE, LENGTH = 4, 4
 EVERY = torch.cartesian_prod(*[torch.arange(SIZE)] * LENGTH)
@@ -69,3 +71,14 @@ def test_without_strength_it_is_its_base() -> None:
     torch.testing.assert_close(model.log_prob(EVERY, 0.8), drawn(1, 0.7).log_prob(EVERY, 0.8))
     _, weights = model.draw(10, 1.0, torch.Generator().manual_seed(7))
     assert not weights.any()
+
+
+def test_the_strength_is_as_large_as_the_effective_share_allows() -> None:
+    scores = torch.randn(4000, generator=torch.Generator().manual_seed(8))
+    # For normal s of deviation 1 the share at a strength is e^(-strength squared).
+    assert effective(0.8 * scores) == pytest.approx(math.exp(-0.64), rel=0.1)
+    assert strength_for(scores, 0.5, 0.3) == 0.5
+    lowered = strength_for(20 * scores, 1.0, 0.3)
+    assert effective(lowered * 20 * scores) == pytest.approx(0.3, abs=1e-3)
+    assert lowered == pytest.approx((-math.log(0.3)) ** 0.5 / 20, rel=0.05)
+    assert strength_for(20 * scores, 1.0, 0.0) == 1.0

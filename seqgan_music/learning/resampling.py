@@ -78,3 +78,22 @@ class ResampledModel:
         weights = energies.view(count, -1).softmax(1)  # (N, candidates)
         chosen = torch.multinomial(weights, 1, generator=rng)  # (N, 1)
         return ids.view(count, self._candidates, -1)[torch.arange(count, device=ids.device), chosen[:, 0]]
+
+
+def effective(log_weights: Tensor) -> float:
+    """Return the share of samples that carry the weight (N,): 1 / (N * sum of squares), Kish 1965."""
+    return float(1.0 / log_weights.double().softmax(0).square().sum() / len(log_weights))
+
+
+def strength_for(scores: Tensor, most: float, share: float) -> float:
+    """Return the largest strength up to `most` at which e^(strength * s) leaves a share of samples effective.
+
+    `scores` (N,) are those of the base's samples. Where D is far ahead of G, one of them would have all the weight.
+    """
+    if effective(most * scores) >= share:
+        return most
+    low, high = 0.0, most
+    for _ in range(30):  # the effective share falls as the strength grows
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if effective(middle * scores) >= share else (low, middle)
+    return low
