@@ -63,11 +63,11 @@ class DistilledOptions:
     """Of G's Adam at the start of each iteration; it falls linearly to 0."""
     g_clip: float = 1.0
     """Largest norm of G's gradient."""
-    pool: int = 4096
+    pool: int = 8192
     """Samples of the anchor over which the weights are normalised."""
     strength: float = 1.0
     """What the logit of D is multiplied by, at most."""
-    effective: float = 0.25
+    effective: float = 0.5
     """Least share of the pool that carries the weight; the strength is lowered until it does. 0 never lowers it."""
     score_clip: float = 30.0
     """Largest size of the logit."""
