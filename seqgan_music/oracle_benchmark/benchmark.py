@@ -1,4 +1,4 @@
-"""A benchmark's folder: begun, gone on with, and finished into tables and figures. What `seqgan-music oracle` calls.
+"""The folder of a benchmark: begun, gone on with, finished into tables and figures. `seqgan-music oracle` calls it.
 
 `oracle.toml` (every setting written out), `draws/` (data and truth of each oracle), `cells/` (one folder a method,
 draw and seed), and at the end `results.json`, `table.md`, `cells.csv`, `curves` and `divergences` as PNG and SVG.
