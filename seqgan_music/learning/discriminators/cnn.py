@@ -135,8 +135,9 @@ class CnnScorer:
         self._biases = torch.cat([layer.get_parameter("bias") for layer in discriminator.convolutions])
         self._tables = []
         for layer in discriminator.convolutions:
-            weight = layer.get_parameter("weight").permute(2, 1, 0)  # (width, E, filters)
-            self._tables.append((embedding @ weight).flatten(0, 1).contiguous())  # (width * V, filters)
+            weight = layer.get_parameter("weight").permute(2, 1, 0).contiguous()  # (width, E, filters)
+            table = torch.bmm(embedding.expand(len(weight), -1, -1), weight)  # (width, V, filters)
+            self._tables.append(table.flatten(0, 1))
 
     @torch.no_grad()
     def __call__(self, ids: Tensor) -> Tensor:
