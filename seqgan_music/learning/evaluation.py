@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from seqgan_music.learning.data import IGNORED, Sequences
 from seqgan_music.learning.discriminators import Discriminator
@@ -32,9 +31,9 @@ def held_out(generator: Generator, data: Sequences, window: int, batch: int = 64
         inputs = generator.inputs_for(targets.clamp(min=0))
         state: State | None = None
         for start in range(0, targets.shape[1], window):
-            logits, state = generator(inputs[:, start : start + window], state)
-            part = targets[:, start : start + window].flatten()
-            total += F.cross_entropy(logits.flatten(0, 1), part, ignore_index=IGNORED, reduction="sum").double()
+            part = targets[:, start : start + window]
+            loss, state = generator.loss(inputs[:, start : start + window], part, state)
+            total += loss.double() * (part != IGNORED).sum()
     nll = float(total)
     units = int(np.sum(data.tokens.units))
     return {

@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from seqgan_music.errors import ConfigError
 from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
@@ -133,8 +132,7 @@ class Mle:
         total, count = 0.0, 0
         for start in range(0, length, window):
             part = targets[:, start : start + window]
-            logits, state = generator(inputs[:, start : start + window], state, setting.model_rng)
-            loss = F.cross_entropy(logits.flatten(0, 1), part.flatten(), ignore_index=IGNORED)
+            loss, state = generator.loss(inputs[:, start : start + window], part, state, setting.model_rng)
             self._optimizer.param_groups[0]["lr"] = self._rate()
             self._optimizer.zero_grad()
             loss.backward()
