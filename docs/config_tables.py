@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from seqgan_music import choices, config
-from seqgan_music.config import ChoiceConfig, Config
+from seqgan_music.config import ChoiceConfig, Config, GeneratorConfig
+from seqgan_music.oracle_benchmark.settings import PRESETS, Settings
 
 HEAD = """\
 # Configuration
@@ -26,10 +27,30 @@ keeps the whole configuration as `config.toml`, which `--config` takes again.
 This file is written by `make docs` from the code, where each key and its meaning stand; edit them there.
 """
 
+ORACLE = """
+# The oracle benchmark
+
+`seqgan-music oracle --config NAME` takes a preset of `configs/oracle` ({presets}) or a file; `--set` as above, with
+`method.LABEL` in place of `phase.METHOD`. `[generator]`, `[discriminator]` and methods' options are those above.
+"""
+
+ROW = """
+## `[[method]]`
+
+One row of the table; the first is the baseline. Beside the options of its method:
+
+| key | type | default | meaning |
+| --- | --- | --- | --- |
+| `label` | text | the method's name | name in tables, figures and `--methods` |
+| `start` | text | the baseline's label | the row above whose generator it goes on from; `"nothing"`: untrained |
+| `role` | text | `""` | `"placebo"`, `"control"`: what a method must beat, too; `"truth"`: the oracle |
+"""
+
 CHOICES = {
     "tokenizer": ("seqgan_music.music.tokenizers", 'name = "{name}"'),
     "discriminator": ("seqgan_music.learning.discriminators", 'name = "{name}"'),
     "phase": ("seqgan_music.learning.methods", 'method = "{name}"'),
+    "oracle": ("seqgan_music.learning.oracles", 'name = "{name}"'),
 }
 TYPES = {
     "int": "whole number",
@@ -37,8 +58,14 @@ TYPES = {
     "str": "text",
     "bool": "true, false",
     "tuple[int, ...]": "list of whole numbers",
+    "tuple[float, ...]": "list of numbers",
 }
-HEADINGS = {"tokenizer": "[tokenizer]", "discriminator": "[discriminator]", "phase": "[[phase]]"}
+HEADINGS = {
+    "tokenizer": "[tokenizer]",
+    "discriminator": "[discriminator]",
+    "phase": "[[phase]]",
+    "oracle": "[oracle]",
+}
 
 
 def meanings(cls: type[Any]) -> dict[str, str]:
@@ -68,7 +95,7 @@ def table(cls: type[Any]) -> list[str]:
     lines = []
     for field in dataclasses.fields(cls):
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if dataclasses.is_dataclass(default) or field.name == "phases":
+        if dataclasses.is_dataclass(default) or field.name in ("phases", "rows"):
             continue
         if field.name not in told:
             sys.exit(f"{cls.__module__}: {cls.__qualname__}.{field.name} has no string under it with its meaning")
@@ -79,14 +106,14 @@ def table(cls: type[Any]) -> list[str]:
     return ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *lines] if lines else []
 
 
-def sections(value: Any, path: str) -> list[str]:
-    """The section of one dataclass and, after it, of those inside it."""
+def sections(value: Any, path: str, known: tuple[type[Any], ...] = ()) -> list[str]:
+    """The section of one dataclass and, after it, of those inside it that have none yet."""
     first = (type(value).__doc__ or "").strip().splitlines()[0]
     lines = [f"\n## `[{path}]`\n" if path else "\n## Top level\n", first, "", *table(type(value))]
     for field in dataclasses.fields(value):
         inner = getattr(value, field.name)
-        if dataclasses.is_dataclass(inner) and not isinstance(inner, ChoiceConfig):
-            lines += sections(inner, f"{path}.{field.name}".lstrip("."))
+        if dataclasses.is_dataclass(inner) and not isinstance(inner, (ChoiceConfig, *known)):
+            lines += sections(inner, f"{path}.{field.name}".lstrip("."), known)
     return lines
 
 
@@ -95,7 +122,7 @@ def options(key: str) -> list[str]:
     package, selector = CHOICES[key]
     if find_spec(package) is None:
         return []
-    told = meanings(Config)["phases" if key == "phase" else key]
+    told = meanings(Settings if key == "oracle" else Config)["phases" if key == "phase" else key]
     lines = [f"\n## `{HEADINGS[key]}`\n", told]
     for name in choices.names(package):
         cls = choices.load(package, name, key)
@@ -111,8 +138,15 @@ def main() -> None:
     """Print the page."""
     presets = ", ".join(f"`{name}`" for name in config.preset_names())
     lines = [HEAD.format(presets=presets), *sections(Config(), "")]
-    for key in CHOICES:
+    for key in ("tokenizer", "discriminator", "phase"):
         lines += options(key)
+    presets = ", ".join(f"`{name}`" for name in config.preset_names(PRESETS))
+    lines += [
+        ORACLE.format(presets=presets),
+        *sections(Settings(), "", (GeneratorConfig,)),
+        *options("oracle"),
+        ROW,
+    ]
     print("\n".join(lines).replace("\n\n\n", "\n\n"))
 
 
