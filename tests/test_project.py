@@ -103,7 +103,7 @@ def test_make_says_what_is_wrong_with_a_python(patch: str | None, message: str, 
 def test_presets_named_in_the_readme_exist() -> None:
     named = set(re.findall(r"--config ([\w-]+)(?![\w.-])", README))
     assert named
-    assert named <= {path.stem for path in (ROOT / "configs").glob("*.toml")}
+    assert named <= {path.stem for path in (ROOT / "configs").rglob("*.toml")}
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

@@ -115,19 +115,22 @@ class Screen:
         self._folder = folder
         self._bar: tqdm[Any] = tqdm(disable=None, leave=False, dynamic_ncols=True, bar_format="  |{bar:20}| {desc}")
         self._quiet = not sys.stderr.isatty()
-        self._told = -1
+        self._told = (-1, 0.0)
+        """Cells done and time, when a log was last told."""
 
     def show(self, state: State) -> None:
-        """Show where it stands; in a log, each tenth of the cells."""
+        """Show where it stands; in a log, once a minute where something is done, and at the end."""
+        import time
+
         left = ""
         if state.seconds_left is not None:
             minutes = state.seconds_left / 60
             left = f", {minutes:.0f} min left" if minutes > 1.5 else f", {state.seconds_left:.0f} s left"
         text = f"{state.done} of {state.total} done{left}"
         if self._quiet:
-            tenth = 10 * state.done // state.total
-            if tenth > self._told:
-                self._told = tenth
+            done, at = self._told
+            if state.done > done and (time.monotonic() - at > 60 or state.done == state.total):
+                self._told = (state.done, time.monotonic())
                 say(f"  {text}")
             return
         running = ", ".join(f"{task.label} {task.draw}/{task.seed}" for task in state.running)

@@ -26,7 +26,7 @@ class Task:
     """A cell, or a draw's data (seed 0)."""
 
     number: int
-    """Position of its row: earlier rows first."""
+    """Position of its row."""
     draw: int
     seed: int
     label: str
@@ -44,13 +44,13 @@ class State:
 
 
 def tasks(settings: Settings) -> list[Task]:
-    """Return all tasks, in the order in which they are begun where nothing holds them up."""
+    """Return all tasks in the order in which they are begun: all methods of one draw and seed, then the next."""
     data = [Task(0, draw, 0, DATA) for draw in range(1, settings.draws + 1)]
     return data + [
         Task(number, draw, seed, row.label)
-        for number, row in enumerate(settings.rows, 1)
         for seed in range(1, settings.seeds + 1)
         for draw in range(1, settings.draws + 1)
+        for number, row in enumerate(settings.rows, 1)
     ]
 
 
