@@ -27,9 +27,10 @@ from typing import Any
 import torch
 
 from seqgan_music import config as configs
-from seqgan_music.config import ChoiceConfig, Config, EvaluationConfig
+from seqgan_music.config import ChoiceConfig, Config, EvaluationConfig, JudgeConfig
 from seqgan_music.learning import checkpoint, discriminators, evaluation
 from seqgan_music.learning.generator import Generator, Stepper
+from seqgan_music.learning.judge import judge
 from seqgan_music.learning.sampling import sample
 from seqgan_music.learning.trainer import Line, Trainer
 from seqgan_music.tokenset import Splits
@@ -86,24 +87,19 @@ def measure(trainer: Trainer, config: Config, seed: int) -> dict[str, float]:
     rng = torch.Generator().manual_seed(1000 + seed)
     length, end_id = config.sequence_length, data.end_id
     held_out = evaluation.held_out(generator, trainer.validation, length)
-    ids, diversity = evaluation.samples(generator, 1024, length, rng, end_id)
-    judge = discriminators.create(config.discriminator, generator.vocabulary_size, length)
-    judge.initialise(rng)
-    optimizer = torch.optim.Adam(judge.parameters(), 3e-4)
-    best = {"d_accuracy": 0.5, "d_bound": -math.inf}
-    real_held_out = trainer.validation.first(1024, length)
-    for _ in range(5):
-        real = data.openings(2048, length, rng)
-        pairs = torch.cat([real, sample(Stepper(generator), 2048, length, rng, end_id)])
-        labels = (torch.arange(4096) < 2048).float()
-        for batch in torch.randperm(4096, generator=rng).split(64):
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(judge(pairs[batch], rng), labels[batch])
-            optimizer.zero_grad()
-            (loss + judge.penalty()).backward()
-            optimizer.step()
-        measured = evaluation.discrimination(judge, real_held_out, ids)
-        best = max(best, measured, key=lambda m: m["d_bound"])
-    return {**held_out, **diversity, "told apart": best["d_accuracy"], "bound": best["d_bound"]}
+    _, diversity = evaluation.samples(generator, 1024, length, rng, end_id)
+    critic = discriminators.create(config.discriminator, generator.vocabulary_size, length)
+    critic.initialise(rng)
+    found = judge(
+        critic,
+        lambda count: sample(Stepper(generator), count, length, rng, end_id),
+        data.openings(2048, length, rng),
+        trainer.validation.first(1024, length),
+        trainer.validation.first(1024, length),
+        JudgeConfig(samples=2048),
+        rng,
+    )
+    return {**held_out, **diversity, "told apart": found["d_accuracy"], "bound": found["d_bound"]}
 
 
 def interval(values: list[float]) -> str:

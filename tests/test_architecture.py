@@ -1,6 +1,6 @@
 """The rules of the layout, read from the source: who may import whom, and how a module begins.
 
-errors | choices, config, tokenset, files, run_folders | music, learning | training, compose, ... | report, studio | cli
+errors | choices, config, tokenset, files, run_folders | music, learning | training, ... | report, studio | cli
 A module imports only what stands to its left, music and learning never each other, and music never torch.
 """
 

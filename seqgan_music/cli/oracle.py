@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seqgan_music.cli._terminal import interrupt, say
+
 if TYPE_CHECKING:
     from seqgan_music.oracle_benchmark.schedule import State
 
@@ -142,18 +144,8 @@ class Screen:
         self._bar.close()
 
 
-def interrupt(*_: object) -> None:
-    """Take SIGTERM, by which machines are shut down, for Ctrl-C: the workers end with their parent."""
-    raise KeyboardInterrupt
-
-
 def usable_cores() -> int:
     """Return how many cores this process may use."""
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def say(text: str) -> None:
-    """Tell people; results alone go to stdout."""
-    click.echo(text, err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seqgan_music.cli._terminal import interrupt, say
 from seqgan_music.errors import OutputError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def command(
 
     from seqgan_music import config
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     if seed is not None:
         overrides = (*overrides, f"seed={seed}")
     if track is not None:
@@ -81,10 +82,10 @@ def command(
         assert resume is not None
         run = training.Run.open(resume.resolve() if os.path.islink(resume) else resume, where)
         if run.trainer.progress.finished:
-            _say(f"{run.folder} is finished already.")
+            say(f"{run.folder} is finished already.")
     else:
-        run = training.Run.begin(folder, settings, out=out, device=where, minutes=minutes, say=_say)
-    _say(f"Run: {run.folder}")
+        run = training.Run.begin(folder, settings, out=out, device=where, minutes=minutes, say=say)
+    say(f"Run: {run.folder}")
     go_on = f"seqgan-music train --resume {shlex.quote(str(run.folder))}"
     if device != "auto":
         go_on += f" --device {device}"
@@ -93,7 +94,7 @@ def command(
         run.train(screen)
     except KeyboardInterrupt:
         screen.close()
-        _say(f"Stopped. To go on: {go_on}")
+        say(f"Stopped. To go on: {go_on}")
         raise click.Abort from None
     except OutputError as error:
         raise OutputError(f"{error} Then go on: {go_on}") from None
@@ -208,12 +209,3 @@ def summary(run: Run) -> str:
         )
     lines.append(f"Hear it: seqgan-music sample --run {run.folder} --out song.mid")
     return "\n".join(lines)
-
-
-def _interrupt(*_: object) -> None:
-    """Take SIGTERM, by which machines are shut down, for Ctrl-C: what is being written is undone or finished."""
-    raise KeyboardInterrupt
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

@@ -29,7 +29,7 @@ from seqgan_music.learning.oracles import Oracle
 from seqgan_music.learning.trainer import METRICS, Line, Trainer
 from seqgan_music.oracle_benchmark.settings import NOTHING, Row, Settings
 from seqgan_music.run_folders import sweep, write_text
-from seqgan_music.tokenset import Splits
+from seqgan_music.tokenset import Splits, TokenSet
 
 RESULT, TRUTH, TOKENS, COST = "result.json", "truth.json", "tokens.npz", "cost.json"
 FINAL = "final"
@@ -89,7 +89,7 @@ def run(folder: Path, settings: Settings, label: str, draw: int, seed: int, devi
         return {"nll_oracle": -float(oracle.log_prob(ids, 1.0).mean()) / settings.length}
 
     config = cell_config(settings, row, draw, seed)
-    trainer = _trainer(here, config, splits, device, oracle, probe)
+    trainer = Trainer(here, config, splits, device, oracle=oracle, probe=probe)
     if row.start != NOTHING:
         start = cell_folder(folder, settings.row(row.start), draw, seed)
         trainer.generator.load_state_dict(checkpoint.load_generator(start, FINAL).state_dict())
@@ -97,7 +97,8 @@ def run(folder: Path, settings: Settings, label: str, draw: int, seed: int, devi
         trainer.resume()
         if trainer.progress.finished:  # killed while it was measured: what a method made is not in its checkpoint
             shutil.rmtree(here / checkpoint.FOLDER)
-            return run(folder, settings, label, draw, seed, device)
+            run(folder, settings, label, draw, seed, device)
+            return
     trainer.train(Watch())
     assert trainer.model is not None
     result = {
@@ -117,7 +118,6 @@ def run(folder: Path, settings: Settings, label: str, draw: int, seed: int, devi
     checkpoint.save(here, FINAL, checkpoint.prefixed(trainer.generator.state_dict(), "generator"), described)
     write_text(here / COST, json.dumps({"seconds": round(time.perf_counter() - started, 1)}))
     write_text(here / RESULT, json.dumps(result, indent=1))
-    return None
 
 
 def cell_config(settings: Settings, row: Row, draw: int, seed: int) -> Config:
@@ -173,12 +173,6 @@ class Watch:
         """A note; the trainer keeps it."""
 
 
-def _trainer(
-    here: Path, config: Config, splits: Splits, device: torch.device, oracle: Oracle, probe: Any
-) -> Trainer:
-    return Trainer(here, config, splits, device, oracle=oracle, probe=probe)
-
-
 def _measured(
     model: Model, oracle: Oracle, splits: Splits, settings: Settings, config: Config, device: torch.device
 ) -> dict[str, Any]:
@@ -204,7 +198,7 @@ def _measured(
     return {"temperatures": grid, "judge": found}
 
 
-def _ids(tokens: Any, length: int, device: torch.device) -> Tensor:
+def _ids(tokens: TokenSet, length: int, device: torch.device) -> Tensor:
     return Sequences(tokens, device).first(len(tokens), length)
 
 

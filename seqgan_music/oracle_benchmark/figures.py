@@ -198,6 +198,7 @@ def divergences(results: Results, stem: Path) -> None:
         )
         _divergence_panel(part, results, enlarged, list(near))
         part.set_title("enlarged: around the baseline", size=LABEL_SIZE + 1, loc="left")
+        part.set_ylabel("")  # as on the left, where there is room for it
         whole.plot(0, 0, marker="*", markersize=13, color="black", clip_on=False, zorder=12)
         whole.annotate("oracle", (0, 0), xytext=(9, -10), textcoords="offset points", size=LABEL_SIZE)
         width, height = enlarged.right - enlarged.left, enlarged.top - enlarged.bottom
