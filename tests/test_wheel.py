@@ -44,7 +44,8 @@ def test_it_has_every_module_every_preset_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "seqgan_music").rglob("*.py")}
-    presets = {f"seqgan_music/configs/{path.name}" for path in (ROOT / "configs").glob("*.toml")}
+    found = (path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.toml"))
+    presets = {f"seqgan_music/{path}" for path in found}
     assert packed == modules | presets | {"seqgan_music/py.typed"}
     assert presets
 
@@ -72,6 +73,6 @@ def test_it_runs_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None
     told = json.loads(facts)
     assert Path(told["file"]) == unpacked / "seqgan_music" / "__init__.py"
     assert sorted(told["seeds"]) == sorted(path.stem for path in (ROOT / "configs").glob("*.toml"))
-    commands = {path.stem for path in (ROOT / "seqgan_music" / "cli").glob("*.py") if path.stem != "__init__"}
+    commands = {path.stem for path in (ROOT / "seqgan_music" / "cli").glob("[!_]*.py")}
     assert set(told["commands"]) == commands
     assert version == f"seqgan-music, version {seqgan_music.__version__}"
