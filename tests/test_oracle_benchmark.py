@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -111,6 +110,19 @@ def oracle(tiny: Path | None, folder: Path, *arguments: str) -> subprocess.Compl
     return subprocess.run(line, capture_output=True, text=True)
 
 
+def children(pid: int) -> list[str]:
+    """Processes that a process has started."""
+    return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+
+
+def end_soon(pids: list[str]) -> bool:
+    """Whether all these processes are gone within half a minute."""
+    end = time.monotonic() + 30
+    while (left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]) and time.monotonic() < end:
+        time.sleep(0.1)
+    return not left
+
+
 def results(folder: Path) -> Any:
     return json.loads((folder / "results.json").read_text())
 
@@ -131,8 +143,11 @@ def test_killed_anywhere_and_resumed_gives_the_same_results(tiny: Path, whole: P
     end = time.monotonic() + 120
     while len(list(folder.glob("cells/*/result.json"))) < 3 and time.monotonic() < end:
         time.sleep(0.02)
+    workers = children(process.pid)
     process.kill()
     process.wait()
+    assert workers
+    assert end_soon(workers)
     assert 3 <= len(list(folder.glob("cells/*/result.json"))) < CELLS
     done = oracle(None, folder)
     assert done.returncode == 0, done.stderr
@@ -147,14 +162,15 @@ def test_stopped_by_the_user_says_how_to_go_on(tiny: Path, tmp_path: Path, which
     while not folder.exists() or not list(folder.glob("draws/*/truth.json")):
         time.sleep(0.05)
         assert process.poll() is None
+    workers = children(process.pid)
     process.send_signal(which)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
     assert f"To go on: seqgan-music oracle --resume {folder}" in err
     assert "Traceback" not in err
-    workers = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True).stdout.split()
-    assert [pid for pid in workers if int(pid) != os.getpid()] == []
+    assert workers
+    assert end_soon(workers)
 
 
 def test_results_are_whole_and_exact_where_they_must_be(whole: Path) -> None:
