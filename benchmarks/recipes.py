@@ -16,7 +16,6 @@ Differences are paired by seed: mean and 95% t-interval.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
 import tempfile
@@ -32,10 +31,10 @@ from seqgan_music.learning import checkpoint, discriminators, evaluation
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.judge import judge
 from seqgan_music.learning.sampling import sample
-from seqgan_music.learning.trainer import Line, Trainer
+from seqgan_music.learning.trainer import Silent, Trainer
+from seqgan_music.oracle_benchmark.verdicts import Difference
 from seqgan_music.tokenset import Splits
 
-T95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
 COMMON: dict[str, Any] = {"rollouts": 4, "rollout_stride": 8, "d_samples": 512, "pretrain": 8, "gate": False}
 ONE_STEP: dict[str, Any] = {"g_steps": 2, "d_steps": 1, "d_epochs": 1}
 
@@ -54,15 +53,6 @@ def rows(iterations: int) -> dict[str, ChoiceConfig | None]:
             "seqgan", {"recipe": "paper", **common, "g_learning_rate": 1e-4}
         ),
     }
-
-
-class Silent:
-    """A listener that shows nothing."""
-
-    def phase(self, number: int, name: str, rounds: int, done: int) -> None: ...
-    def progress(self, measures: dict[str, float]) -> None: ...
-    def evaluated(self, line: Line, generator: Generator, is_best: bool) -> None: ...
-    def note(self, text: str) -> None: ...
 
 
 def after(
@@ -103,11 +93,9 @@ def measure(trainer: Trainer, config: Config, seed: int) -> dict[str, float]:
 
 
 def interval(values: list[float]) -> str:
-    """Return mean and half-width of the 95% t-interval."""
-    if len(values) < 2:
-        return f"{values[0]:+.4f}"
-    half = T95.get(len(values), 2.2) * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{statistics.mean(values):+.4f} ± {half:.4f}"
+    """Return mean and 95% t-interval, to four places."""
+    found = Difference.of(values)
+    return f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
 def main() -> None:

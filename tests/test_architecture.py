@@ -19,7 +19,7 @@ PACKAGE = ROOT / "seqgan_music"
 ORDER = [
     {"__init__"},
     {"errors"},
-    {"choices", "config", "tokenset", "files", "run_folders"},
+    {"choices", "config", "tokenset", "files", "run_folders", "machine"},
     {"music", "learning"},
     {"training", "compose", "critic", "evaluate", "oracle_benchmark"},
     {"report", "studio"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seqgan_music.cli._terminal import interrupt, say
+from seqgan_music.machine import usable_cores
 
 if TYPE_CHECKING:
     from seqgan_music.oracle_benchmark.schedule import State
@@ -91,7 +92,7 @@ def command(
     count = workers or (usable_cores() if where.type == "cpu" else 1)
     say(f"Folder: {folder}")
     say(f"Device: {where}, {count} process{'es' if count > 1 else ''} of one thread each")
-    screen = Screen(folder)
+    screen = Screen()
     try:
         results = benchmark.run(folder, device=str(where), workers=count, show=screen.show)
     except KeyboardInterrupt:
@@ -109,12 +110,11 @@ def command(
 class Screen:
     """Shows a benchmark on stderr: a bar on a terminal, a line now and then in a log."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         import sys
 
         from tqdm import tqdm
 
-        self._folder = folder
         self._bar: tqdm[Any] = tqdm(disable=None, leave=False, dynamic_ncols=True, bar_format="  |{bar:20}| {desc}")
         self._quiet = not sys.stderr.isatty()
         self._told = (-1, 0.0)
@@ -142,10 +142,3 @@ class Screen:
     def close(self) -> None:
         """Clear the bar."""
         self._bar.close()
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

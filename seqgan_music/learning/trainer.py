@@ -55,6 +55,22 @@ class Listener(Protocol):
         ...
 
 
+class Silent:
+    """A listener that shows nothing."""
+
+    def phase(self, number: int, name: str, rounds: int, done: int) -> None:
+        """A phase begins."""
+
+    def progress(self, measures: dict[str, float]) -> None:
+        """A small step is done."""
+
+    def evaluated(self, line: Line, generator: Generator, is_best: bool) -> None:
+        """A round is done."""
+
+    def note(self, text: str) -> None:
+        """A note; the trainer keeps it."""
+
+
 @dataclass
 class Progress:
     """Where a run stands; all of it is in the checkpoint."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ import numpy.typing as npt
 
 from seqgan_music.config import CorpusConfig, ReadingConfig
 from seqgan_music.errors import InputError
+from seqgan_music.machine import usable_cores
 from seqgan_music.music import families, scan_table
 from seqgan_music.music.cache import USER_CACHE, Cache, key, today
 from seqgan_music.music.finding import Found, find, shown
@@ -282,7 +282,7 @@ def _read_fresh(
     outcomes = bounded_map(
         partial(_read_packed, config=config.reading),
         work,
-        workers=min(config.workers or _cores(), -(-len(work) // _FILES_A_WORKER)),
+        workers=min(config.workers or usable_cores(), -(-len(work) // _FILES_A_WORKER)),
         max_seconds=config.reading.max_seconds,
         max_memory_megabytes=config.reading.max_memory_megabytes,
     )
@@ -316,10 +316,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _scanned(name: str, sha256: str | None, reading: PackedReading, config: CorpusConfig) -> ScannedFile:

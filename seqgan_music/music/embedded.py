@@ -29,6 +29,7 @@ from typing import Any
 
 from seqgan_music.errors import ConfigError, InputError, OutputError, did_you_mean
 from seqgan_music.files import check_writable, replacing
+from seqgan_music.machine import usable_cores
 from seqgan_music.music import cache
 from seqgan_music.music.abc_tunes import TICKS_PER_BEAT, key_name, read_tune, titles
 from seqgan_music.music.notes import Piece
@@ -401,11 +402,10 @@ def _conversions(
     """Yield each source with what came of it, in the order of `todo`."""
     from tqdm import tqdm
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     outcomes = bounded_map(
         partial(_convert, name, root),
         todo,
-        workers=workers or cores,
+        workers=workers or usable_cores(),
         max_seconds=SECONDS_A_TUNE,
         max_memory_megabytes=MEGABYTES_A_WORKER,
     )

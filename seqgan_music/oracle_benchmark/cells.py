@@ -21,11 +21,10 @@ from seqgan_music.config import Config, EvaluationConfig
 from seqgan_music.learning import checkpoint, discriminators, oracles
 from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.divergence import HeldOut, distinct_4, measure
-from seqgan_music.learning.generator import Generator
 from seqgan_music.learning.judge import judge
 from seqgan_music.learning.models import GeneratorModel, Model
 from seqgan_music.learning.oracles import Oracle
-from seqgan_music.learning.trainer import METRICS, Line, Trainer
+from seqgan_music.learning.trainer import METRICS, Silent, Trainer
 from seqgan_music.oracle_benchmark.settings import NOTHING, Row, Settings
 from seqgan_music.run_folders import sweep, write_text
 from seqgan_music.tokenset import Splits, TokenSet
@@ -100,6 +99,7 @@ def run(folder: Path, settings: Settings, label: str, draw: int, seed: int, devi
             return
     trainer.train(Silent())
     assert trainer.model is not None
+    points = curve(here)
     result = {
         "label": label,
         "method": row.method.name,
@@ -107,9 +107,9 @@ def run(folder: Path, settings: Settings, label: str, draw: int, seed: int, devi
         "draw": draw,
         "seed": seed,
         **_measured(trainer.model, oracle, splits, settings, config, device),
-        "updates": _updates(here, folder, settings, row, draw, seed),
+        "updates": points[-1]["updates"] + _updates_before(folder, settings, row, draw, seed),
         # The log is the generator's: where something else is the model, it has no curve.
-        "curve": curve(here) if isinstance(trainer.model, GeneratorModel) else [],
+        "curve": points if isinstance(trainer.model, GeneratorModel) else [],
         "notes": trainer.progress.notes,
     }
     shutil.rmtree(here / checkpoint.FOLDER)
@@ -138,9 +138,9 @@ def cell_config(settings: Settings, row: Row, draw: int, seed: int) -> Config:
     )
 
 
-def curve(here: Path) -> list[dict[str, float]]:
+def curve(here: Path) -> list[dict[str, Any]]:
     """Return the learning curve of a cell from its log: one point an evaluation after the generator has changed."""
-    points: list[dict[str, float]] = []
+    points: list[dict[str, Any]] = []
     for text in (here / METRICS).read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
         point = {"updates": line["updates"], **{name: line[name] for name in CURVE if name in line}}
@@ -149,22 +149,6 @@ def curve(here: Path) -> list[dict[str, float]]:
         else:
             points.append(point)
     return points
-
-
-class Silent:
-    """Listens to a cell's trainer and shows nothing."""
-
-    def phase(self, number: int, name: str, rounds: int, done: int) -> None:
-        """A phase begins."""
-
-    def progress(self, measures: dict[str, float]) -> None:
-        """A small step is done."""
-
-    def evaluated(self, line: Line, generator: Generator, is_best: bool) -> None:
-        """A round is done."""
-
-    def note(self, text: str) -> None:
-        """A note; the trainer keeps it."""
 
 
 def _measured(
@@ -196,11 +180,9 @@ def _ids(tokens: TokenSet, length: int, device: torch.device) -> Tensor:
     return Sequences(tokens, device).first(len(tokens), length)
 
 
-def _updates(here: Path, folder: Path, settings: Settings, row: Row, draw: int, seed: int) -> int:
-    """Generator updates of this cell and of those that it went on from."""
-    own = int(curve(here)[-1]["updates"])
+def _updates_before(folder: Path, settings: Settings, row: Row, draw: int, seed: int) -> int:
+    """Generator updates of the cell that a row goes on from, with those before it."""
     if row.start == NOTHING:
-        return own
-    before = settings.row(row.start)
-    found = json.loads((cell_folder(folder, before, draw, seed) / RESULT).read_bytes())
-    return own + int(found["updates"])
+        return 0
+    found = json.loads((cell_folder(folder, settings.row(row.start), draw, seed) / RESULT).read_bytes())
+    return int(found["updates"])

@@ -32,6 +32,11 @@ class Task:
     seed: int
     label: str
 
+    @property
+    def key(self) -> tuple[int, int, str]:
+        """Draw, seed and label: what names it."""
+        return self.draw, self.seed, self.label
+
 
 @dataclass
 class State:
@@ -56,7 +61,7 @@ def tasks(settings: Settings) -> list[Task]:
 
 
 def needs(task: Task, settings: Settings) -> tuple[int, int, str] | None:
-    """Return draw, seed and label of the task that must be done before, or None."""
+    """Return the key of the task that must be done before, or None."""
     if task.label == DATA:
         return None
     start = settings.row(task.label).start
@@ -79,7 +84,7 @@ def run(folder: Path, settings: Settings, device: str, workers: int, show: Calla
     """
     everything = tasks(settings)
     missing = [task for task in everything if not is_done(folder, settings, task)]
-    done = {(t.draw, t.seed, t.label) for t in everything} - {(t.draw, t.seed, t.label) for t in missing}
+    done = {task.key for task in everything} - {task.key for task in missing}
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, max(1, len(missing))), context, initializer=_begin_worker)
     running: dict[Future[float], Task] = {}
@@ -94,7 +99,7 @@ def run(folder: Path, settings: Settings, device: str, workers: int, show: Calla
             for future in finished:
                 task = running.pop(future)
                 clock.took(task, future.result())
-                done.add((task.draw, task.seed, task.label))
+                done.add(task.key)
             show(State(len(everything), len(done), sorted(running.values()), clock.left(missing, running.values())))
     except BrokenProcessPool:
         raise RunError(
