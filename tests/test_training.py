@@ -13,10 +13,11 @@ import torch
 from seqgan_music.config import ChoiceConfig, Config, EvaluationConfig, GeneratorConfig
 from seqgan_music.errors import RunError
 from seqgan_music.learning import checkpoint
+from seqgan_music.learning.evaluation import held_out
 from seqgan_music.learning.generator import Generator
 from seqgan_music.learning.methods.mle import Mle
 from seqgan_music.learning.methods.seqgan import Seqgan, SeqganOptions
-from seqgan_music.learning.trainer import METRICS, Line, Trainer
+from seqgan_music.learning.trainer import METRICS, Line, Trainer, phase_name
 from seqgan_music.tokenset import Splits, TokenSet
 
 SIZE = 11
@@ -107,10 +108,11 @@ def trained(run: Path, config: Config, listener: Silent | None = None) -> Traine
 
 
 def final_state(run: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
-    tensors, document = checkpoint.load(run, "last")
-    best, _ = checkpoint.load(run, "best")
-    state = {f"last.{name}": tensor.numpy().tobytes() for name, tensor in tensors.items()}
-    state |= {f"best.{name}": tensor.numpy().tobytes() for name, tensor in best.items()}
+    _, document = checkpoint.load(run, "last")
+    state = {}
+    for checkpoint_name in ("last", "best", *(phase_name(phase) for phase in range(document["progress"]["phase"]))):
+        tensors, _ = checkpoint.load(run, checkpoint_name)
+        state |= {f"{checkpoint_name}.{name}": tensor.numpy().tobytes() for name, tensor in tensors.items()}
     assert document["progress"]["finished"]
     lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     for line in lines:
@@ -158,6 +160,20 @@ def test_best_is_the_lowest_held_out_loss_and_the_next_phase_starts_from_it(tmp_
     mle = [line for line in listener.lines if line["method"] == "mle"]
     first = next(line for line in listener.lines if line["method"] == "seqgan")
     assert first["validation_nats"] == min(line["validation_nats"] for line in mle)
+
+
+def test_each_phase_leaves_the_generator_that_it_ended_with(tmp_path: Path) -> None:
+    trainer = trained(tmp_path / "run", small())
+    first, last = (checkpoint.load_generator(tmp_path / "run", phase_name(phase)) for phase in range(2))
+    for mine, theirs in zip(trainer.generator.parameters(), last.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    best_of_mle = min(
+        line["validation_nats"]
+        for line in map(json.loads, (tmp_path / "run" / METRICS).read_text().splitlines())
+        if line["method"] == "mle"
+    )
+    window = trainer.config.sequence_length
+    assert held_out(first, trainer.validation, window)["validation_nats"] == best_of_mle
 
 
 def test_mle_ends_when_held_out_loss_stops_falling(tmp_path: Path) -> None:

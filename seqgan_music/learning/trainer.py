@@ -35,6 +35,11 @@ METRICS = "metrics.jsonl"
 Line = dict[str, Any]
 
 
+def phase_name(phase: int) -> str:
+    """Return the name of the checkpoint of what a phase (from 0) ended with, so that phases can be compared."""
+    return f"phase-{phase + 1}"
+
+
 class Listener(Protocol):
     """Whoever shows a run to people."""
 
@@ -214,6 +219,7 @@ class Trainer:
         if reason is not None or method.keeps_best:
             self._roll_back(listener)
         self.model = method.model()
+        checkpoint.save(self.run, phase_name(progress.phase), self._models(), self._document())
         progress.phase += 1
         progress.round, progress.history = 0, []
         self._method = None
