@@ -215,6 +215,7 @@ def test_every_preset_is_whole_and_its_methods_exist() -> None:
         ("method.2.role=judge", "role must be"),
         ("method.2.start=later", "a label above it"),
         ("method.2.label=mle", "the label 'mle' is taken"),
+        ('method.2.label="seqgan, paper"', "or as good as"),  # "seqgan paper" has that folder
         ("method.gan.batch=3", "there is no method 'gan'"),
     ],
 )

@@ -124,7 +124,7 @@ class Trainer:
         self.discriminator.to(device)
         self.progress = Progress()
         self.model: Model | None = None
-        """What the last phase that ended made."""
+        """What the last phase that ended here made; None where a finished run was resumed."""
         self._method: methods.Method | None = None
         self._rngs: dict[str, torch.Generator] = {}
         self._last_samples: tuple[Tensor, dict[str, float]] | None = None

@@ -8,7 +8,6 @@ between them are paired.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from pathlib import Path
@@ -25,7 +24,7 @@ from seqgan_music.learning.judge import judge
 from seqgan_music.learning.models import GeneratorModel, Model
 from seqgan_music.learning.oracles import Oracle
 from seqgan_music.learning.trainer import METRICS, Silent, Trainer
-from seqgan_music.oracle_benchmark.settings import NOTHING, Row, Settings
+from seqgan_music.oracle_benchmark.settings import NOTHING, Row, Settings, slug
 from seqgan_music.run_folders import sweep, write_text
 from seqgan_music.tokenset import Splits, TokenSet
 
@@ -43,7 +42,7 @@ def draw_folder(folder: Path, draw: int) -> Path:
 
 def cell_folder(folder: Path, row: Row, draw: int, seed: int) -> Path:
     """Return where a cell's files are."""
-    return folder / "cells" / f"{draw}-{seed}-{re.sub(r'[^A-Za-z0-9_.]+', '-', row.label)}"
+    return folder / "cells" / f"{draw}-{seed}-{slug(row.label)}"
 
 
 def make_oracle(settings: Settings, draw: int, device: torch.device) -> Oracle:

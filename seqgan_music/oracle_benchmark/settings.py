@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -133,6 +134,11 @@ def to_document(settings: Settings) -> dict[str, Any]:
     return document
 
 
+def slug(label: str) -> str:
+    """Return the label as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", label)
+
+
 def choose(settings: Settings, names: Sequence[str]) -> Settings:
     """Keep the rows whose label or method is named, and those that they start from. Raises ConfigError."""
     known = [name for row in settings.rows for name in (row.label, row.method.name)]
@@ -159,8 +165,8 @@ def _rows(tables: Sequence[Any], where: str) -> tuple[Row, ...]:
         labels = [row.label for row in rows]
         start = told.get("start", labels[0] if rows else NOTHING)
         role = told.get("role", "" if rows else "baseline")
-        if not label or label in (*labels, NOTHING):
-            raise ConfigError(f"{here}: the label '{label}' is taken; give it another.")
+        if not label or label == NOTHING or slug(label) in map(slug, labels):
+            raise ConfigError(f"{here}: the label '{label}' is taken, or as good as; give it another.")
         if start not in (*labels, NOTHING):
             raise ConfigError(f"{here}: start must be \"nothing\" or a label above it, not '{start}'.")
         if role not in ROLES or (role == "baseline") != (not rows):

@@ -19,7 +19,7 @@ class Scorer(Protocol):
         ...
 
     def completions(self, ids: Tensor, completed: Tensor, prefix: int) -> Tensor:
-        """Return logits (B, R) of R completions (B, R, T) that share the first `prefix` ids of `ids` (B, T)."""
+        """Return logits (B, R) of R completions (B, R, T) that share the first `prefix` < T ids of `ids` (B, T)."""
         ...
 
 
