@@ -22,6 +22,7 @@ import numpy.typing as npt
 from seqgan_music import config
 from seqgan_music.config import ReadingConfig
 from seqgan_music.errors import ConfigError, InputError, RunError
+from seqgan_music.evaluate import result
 from seqgan_music.music import vocabulary
 from seqgan_music.music.notes import DEFAULT_QPM, PITCHES, Bar, Meter, Piece, Tempo
 from seqgan_music.music.tokenizers import Decoded, Grammar, Tokenizer
@@ -185,7 +186,8 @@ class Composer:
     """A generator and its tokenizer, ready to write any number of pieces.
 
     `load` is called once, when the first piece is asked for, so that bad input is told before torch is imported.
-    `qpm` and `program` are what pieces get that ask for nothing else; `reading` is how primers are read.
+    `qpm` and `program` are what pieces get that ask for nothing else; `reading` is how primers are read; `chosen`
+    says which checkpoint it is.
     """
 
     def __init__(
@@ -196,21 +198,28 @@ class Composer:
         qpm: float = DEFAULT_QPM,
         program: int = 0,
         reading: ReadingConfig | None = None,
+        chosen: result.Chosen = result.BEST,
     ) -> None:
         self.tokenizer = tokenizer
+        self.chosen = chosen
         self.qpm, self.program = qpm, program
         self.reading = reading or ReadingConfig()
         self._load = load
 
     @classmethod
     def open(cls, run: Path) -> Composer:
-        """Return the composer of a run folder, from its best checkpoint. Raises RunError, ConfigError."""
+        """Return the composer of a run folder, from the checkpoint that its evaluation chose, else the best.
+
+        Raises RunError, ConfigError.
+        """
         if not run.is_dir():
             raise RunError(f"There is no run {run}. Train one first: seqgan-music train DIR.")
         tokenizer = vocabulary.load(run / "vocabulary.json")
         file = run / "config.toml"
         reading = config.load(str(file)).corpus.reading if file.is_file() else ReadingConfig()
-        return cls(tokenizer, partial(_load_generator, run, tokenizer), reading=reading, **_typical(run))
+        chosen = result.chosen(run)
+        load = partial(_load_generator, run, tokenizer, chosen.checkpoint)
+        return cls(tokenizer, load, reading=reading, chosen=chosen, **_typical(run))
 
     def read_primer(self, path: Path) -> Primer:
         """Read music to continue, in a worker process bounded like any reader of untrusted files.
@@ -358,7 +367,7 @@ def compose(
     primer: Path | None = None,
     keep_primer: bool = True,
 ) -> list[Composition]:
-    """Write `count` pieces with a run's best generator.
+    """Write `count` pieces with a run's generator: of the checkpoint that its evaluation chose, else the best.
 
     count, seed   piece i is a function of `seed + i` and the other settings alone
     temperature   above 0; below 1 safer, above 1 bolder
@@ -474,10 +483,10 @@ def _keep(decoded: Decoded, primer: Primer | None, keep_primer: bool) -> Piece:
     )
 
 
-def _load_generator(run: Path, tokenizer: Tokenizer) -> Generator:
+def _load_generator(run: Path, tokenizer: Tokenizer, checkpoint: str) -> Generator:
     from seqgan_music.learning.checkpoint import load_generator
 
-    generator = load_generator(run)
+    generator = load_generator(run, checkpoint)
     if generator.vocabulary_size != len(tokenizer.vocabulary) or generator.start_id != tokenizer.start_id:
         raise RunError(
             f"{run}: the checkpoint has {generator.vocabulary_size} tokens, vocabulary.json "

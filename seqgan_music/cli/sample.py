@@ -78,6 +78,8 @@ def command(
     compose.check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, number)
     run = run or compose.newest_run()
     composer = compose.Composer.open(run)
+    if composer.chosen.checkpoint != "best":
+        click.echo(f"generator {composer.chosen.name}: {composer.chosen.why}", err=True)
     files = [out] if count == 1 else [out.with_stem(f"{out.stem}-{index}") for index in range(1, count + 1)]
     for file in files:
         check_writable(file)
@@ -142,7 +144,8 @@ def command(
         for warning in _warnings(composition):
             click.echo(f"{click.format_filename(file)}: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps({"run": str(run), "settings": settings, "files": results}, indent=1))
+        found = {"run": str(run), "chosen": vars(composer.chosen), "settings": settings, "files": results}
+        click.echo(json.dumps(found, indent=1))
 
 
 def _text(value: object) -> str:
