@@ -1,0 +1,1 @@
+"""What is measured of music: statistics of a piece, distances between sets, copying. See docs/metrics.md."""
