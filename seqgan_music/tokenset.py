@@ -35,6 +35,8 @@ class TokenSet:
     unit_name:       its name in the singular, for people ("note", "token")
     shifts:          (K, V) id maps that leave the distribution unchanged (transpositions); row 0 is the identity
     shift_allowed:   (N, K) which of them may be applied to which sequence; [:, 0] is all true
+    sources:         (N,) number of the piece that each sequence is (a part) of, in music that of the run's kept
+                     pieces in order; None where it is not known, or no piece stands behind a sequence
     """
 
     ids: Ints
@@ -46,6 +48,7 @@ class TokenSet:
     unit_name: str
     shifts: Ints
     shift_allowed: Bools
+    sources: Ints | None = None
 
     @classmethod
     def from_rows(
@@ -59,6 +62,7 @@ class TokenSet:
         unit_name: str = "token",
         shifts: Ints | None = None,
         shift_allowed: Bools | None = None,
+        sources: Sequence[int] | Ints | None = None,
     ) -> TokenSet:
         """Build a set from rows of ids. Without `units` every token counts one; without `shifts` none is allowed.
 
@@ -80,6 +84,7 @@ class TokenSet:
             unit_name=unit_name,
             shifts=identity if shifts is None else shifts,
             shift_allowed=np.ones((len(arrays), 1), dtype=np.bool_) if shift_allowed is None else shift_allowed,
+            sources=None if sources is None else np.asarray(sources, dtype=np.int64),
         )
 
     def __len__(self) -> int:
@@ -105,6 +110,7 @@ class TokenSet:
             offsets=np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64),
             units=self.units[chosen],
             shift_allowed=self.shift_allowed[chosen],
+            sources=None if self.sources is None else self.sources[chosen],
         )
 
 

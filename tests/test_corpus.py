@@ -19,13 +19,13 @@ from tunes import midi, transposed, tune, write
 
 from seqgan_music.config import CorpusConfig, ReadingConfig
 from seqgan_music.errors import InputError
-from seqgan_music.music import corpus, families
+from seqgan_music.music import corpus, families, tokenizers
 from seqgan_music.music.cache import Cache, user_folder
 from seqgan_music.music.corpus import scan, tokenize
 from seqgan_music.music.finding import shown
 from seqgan_music.music.notes import Meter, Note, Piece, Tempo
 from seqgan_music.music.packing import PackedPiece, PackedReading
-from seqgan_music.tokenset import TokenSet
+from seqgan_music.tokenset import Splits, TokenSet
 
 CONFIG = CorpusConfig(workers=1)
 
@@ -498,6 +498,48 @@ def test_only_training_rows_are_transposed_and_only_within_the_keys(tmp_path: Pa
     for side in (splits.validation, splits.test):
         assert side.shifts.tolist() == [list(range(89))]
         assert side.shift_allowed.shape == (len(side), 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("note_event", {}), ("pitch_grid", {}), ("pitch_grid", {"length": 16, "hop": 3, "step_beats": 0.25})],
+)
+def test_token_sets_become_the_pieces_of_their_files_again(
+    tmp_path: Path, name: str, options: dict[str, float]
+) -> None:
+    result = scan(five(tmp_path / "music"), CONFIG)
+    (tmp_path / "scan.json").write_text(json.dumps(result.to_json()))
+    names = corpus.labels(tmp_path / "scan.json")
+    assert names == ["a.mid", "b.mid", "c.mid", "d.mid", "e.mid"]
+    tokenizer = tokenizers.create(name, options, 12)
+    splits, _ = tokenize(result, CONFIG, tokenizer)
+    splits.save(tmp_path / "tokens.npz")
+    again = Splits.load(tmp_path / "tokens.npz")
+    sides = [again.train, again.validation, again.test]
+    found = [piece for side in sides for piece in corpus.pieces(side, tokenizer, names)]
+    assert sorted(piece.name for piece in found) == names
+    for piece in found:
+        held, _ = tokenizer.normalise(result.pieces[names.index(piece.name)])
+        # Rows that overlap end later than rows that do not.
+        assert piece.notes[: len(held.notes) - 1] == held.notes[:-1]
+    chosen = again.train.select([len(again.train) - 1, 0])
+    assert chosen.sources is not None
+    assert chosen.sources.tolist() == [again.train.sources[-1], again.train.sources[0]]  # type: ignore[index]
+
+
+def test_a_run_of_before_sources_were_kept_gives_pieces_without_names(tmp_path: Path) -> None:
+    tokenizer = tokenizers.create("note_event", {}, 12)
+    splits, _ = tokenize(scan(five(tmp_path), CONFIG), CONFIG, tokenizer)
+    old = dataclasses.replace(splits.train, sources=None)
+    assert corpus.pieces(old, tokenizer, ["x"] * 5) == corpus.pieces(splits.train, tokenizer)
+    assert {piece.name for piece in corpus.pieces(old, tokenizer, ["x"] * 5)} == {""}
+    assert old.select([0]).sources is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', '{"files": [{"pieces": [{}]}]}', "[" * 10_000])
+def test_a_damaged_scan_only_costs_the_names(tmp_path: Path, text: str) -> None:
+    (tmp_path / "scan.json").write_text(text)
+    assert corpus.labels(tmp_path / "scan.json") == corpus.labels(tmp_path / "nowhere.json") == []
 
 
 def test_a_side_without_rows_is_one_clear_line(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -386,9 +388,11 @@ def tokenize(scan: Scan, config: CorpusConfig, tokenizer: Tokenizer) -> tuple[Sp
     counts: Counter[str] = Counter()
     rows: dict[str, list[npt.NDArray[np.int32]]] = {families.TRAIN: [], families.VALIDATION: [], families.TEST: []}
     units: dict[str, list[int]] = {name: [] for name in rows}
-    for piece, (some_rows, some_units, some_counts) in zip(scan.kept, encoded, strict=True):
+    sources: dict[str, list[int]] = {name: [] for name in rows}
+    for number, (piece, (some_rows, some_units, some_counts)) in enumerate(zip(scan.kept, encoded, strict=True)):
         rows[side[piece.family]].extend(some_rows)
         units[side[piece.family]].extend(some_units)
+        sources[side[piece.family]].extend([number] * len(some_rows))
         counts.update(some_counts)
     for name, some in rows.items():
         if not some:
@@ -411,9 +415,40 @@ def tokenize(scan: Scan, config: CorpusConfig, tokenizer: Tokenizer) -> tuple[Sp
             unit_name=tokenizer.unit_name,
             shifts=np.where(table < 0, identity, table).astype(np.int32),
             shift_allowed=_allowed(rows[name], table),
+            sources=sources[name],
         )
 
     return Splits(*map(token_set, (families.TRAIN, families.VALIDATION, families.TEST))), counts
+
+
+def labels(scan_json: Path) -> list[str]:
+    """Return the labels of the kept pieces that a run's `scan.json` tells, by number; none where it is damaged."""
+    try:
+        files = json.loads(scan_json.read_bytes())["files"]
+        kept = [piece for file in files for piece in file["pieces"] if piece["status"] == "kept"]
+        return [str(piece["name"]) for piece in kept]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []  # names are for people alone
+
+
+def pieces(tokens: TokenSet, tokenizer: Tokenizer, names: Sequence[str] = ()) -> list[Piece]:
+    """Return the music of a token set, each piece under its source's label in `names`.
+
+    Rows are joined again to the piece that they are parts of, a row of rests that the tokenizer left out missing.
+    Where the set does not know its sources, each row is a piece without a name.
+    """
+    rows = [tokens.row(index) for index in range(len(tokens))]
+    if tokens.sources is None:
+        return [tokenizer.decode(row.tolist()).piece for row in rows]
+    hop = getattr(tokenizer.options, "hop", 0) or None
+    found: list[Piece] = []
+    for source, group in groupby(zip(tokens.sources.tolist(), rows, strict=True), key=itemgetter(0)):
+        parts = [row for _, row in group]
+        ids = np.concatenate([*(row[:hop] for row in parts[:-1]), parts[-1]])
+        found.append(
+            replace(tokenizer.decode(ids.tolist()).piece, name=names[source] if source < len(names) else "")
+        )
+    return found
 
 
 def _allowed(rows: Sequence[npt.NDArray[np.int32]], shifts: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
