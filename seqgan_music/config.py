@@ -117,6 +117,12 @@ class GeneratorConfig:
     """Size H of the LSTM's state."""
     layers: int = 1
     """LSTM layers."""
+    heads: int = 0
+    """Heads of attention over the tokens before, for music that comes back; 0 is the paper's plain LSTM."""
+    head_size: int = 32
+    """Size D of a head's keys and values."""
+    memory: int = 512
+    """Tokens back that attention reaches."""
     dropout: float = 0.3
     """Share of the embedding's and the output's values dropped while training by maximum likelihood."""
     init_std: float = 0.0
@@ -124,7 +130,8 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        at_least(self, 1, "embedding", "hidden", "layers")
+        at_least(self, 1, "embedding", "hidden", "layers", "head_size", "memory")
+        at_least(self, 0, "heads")
         if self.init_std < 0:
             raise ConfigError("init_std must be at least 0.")
         if not 0 <= self.dropout < 1:

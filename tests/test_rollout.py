@@ -51,11 +51,12 @@ def test_counting_generator_goes_on_from_each_prefix() -> None:
 
 
 @pytest.mark.parametrize(("layers", "end_id", "stride"), [(1, None, 1), (2, 3, 1), (1, 3, 3)])
+@pytest.mark.parametrize("attention", [{}, {"heads": 2, "memory": 6}])
 def test_completions_equal_the_slow_ones_for_the_same_uniforms(
-    layers: int, end_id: int | None, stride: int
+    layers: int, end_id: int | None, stride: int, attention: dict[str, int]
 ) -> None:
     batch, length, rollouts = 4, 9, 3
-    generator = make(size=13, layers=layers, seed=2)
+    generator = make(size=13, layers=layers, seed=2, **attention)
     ids = torch.randint(13, (batch, length), generator=torch.Generator().manual_seed(5))
     known = prefixes(length, stride)
     fast = complete(

@@ -15,10 +15,16 @@ from seqgan_music.learning.generator import Generator, Stepper, dropout
 from seqgan_music.learning.sampling import draw, generate, next_tokens, restrict, sample
 
 
-def make(size: int = 70, hidden: int = 12, layers: int = 1, start: int | None = None, seed: int = 0) -> Generator:
-    generator = Generator(size, size if start is None else start, GeneratorConfig(8, hidden, layers, 0.0))
+def make(
+    size: int = 70, hidden: int = 12, layers: int = 1, start: int | None = None, seed: int = 0, **attention: int
+) -> Generator:
+    config = GeneratorConfig(8, hidden, layers, dropout=0.0, **attention)
+    generator = Generator(size, size if start is None else start, config)
     generator.initialise(torch.Generator().manual_seed(seed))
     return generator
+
+
+LOOKS_BACK = {"heads": 3, "head_size": 5}
 
 
 def counting(size: int = 12) -> Generator:
@@ -73,7 +79,7 @@ def test_draw_never_returns_an_index_of_weight_zero(uniform: float) -> None:
 def test_draws_have_the_softmax_frequencies() -> None:
     generator = make(size=70)
     stepper = Stepper(generator)
-    state = stepper.start(200_000)
+    state = stepper.start(200_000, 1)
     stepper.advance(torch.full((200_000,), 70), state)
     uniforms = torch.rand(200_000, generator=torch.Generator().manual_seed(3))
     counts = torch.bincount(next_tokens(stepper, state, uniforms), minlength=70).double()
@@ -84,13 +90,14 @@ def test_draws_have_the_softmax_frequencies() -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_stepper_gives_the_logits_of_the_lstm(layers: int) -> None:
-    generator = make(layers=layers)
+@pytest.mark.parametrize("attention", [{}, LOOKS_BACK, {**LOOKS_BACK, "memory": 4}, {**LOOKS_BACK, "memory": 1}])
+def test_stepper_gives_the_logits_of_the_generator(layers: int, attention: dict[str, int]) -> None:
+    generator = make(layers=layers, **attention)
     ids = torch.randint(70, (9, 15), generator=torch.Generator().manual_seed(1))
     inputs = generator.inputs_for(ids)
     expected, _ = generator(inputs)
     stepper = Stepper(generator, torch.float32)
-    state = stepper.start(9)
+    state = stepper.start(9, 15)
     for step in range(15):
         stepper.advance(inputs[:, step], state)
         logits = stepper.logits(state)
@@ -105,7 +112,7 @@ def test_stepper_in_bfloat16_stays_within_its_rounding() -> None:
     inputs = generator.inputs_for(ids)
     expected, _ = generator(inputs)
     stepper = Stepper(generator, torch.bfloat16)
-    state = stepper.start(32)
+    state = stepper.start(32, 20)
     for step in range(20):
         stepper.advance(inputs[:, step], state)
         ratio = F.log_softmax(stepper.logits(state)[:, :70], 1) - F.log_softmax(expected[:, step].detach(), 1)

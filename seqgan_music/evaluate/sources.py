@@ -70,7 +70,7 @@ class GeneratorSource:
         """Draw from the start id to the end id."""
         generator = tempered(self.generator, temperature)
         stepper = Stepper(generator)
-        state = stepper.start(count)
+        state = stepper.start(count, length)
         tokens = torch.full((count,), stepper.start_id, device=stepper.device)
         steps: list[Tensor] = []
         open_rows = torch.ones(count, dtype=torch.bool, device=stepper.device)

@@ -1,20 +1,38 @@
-"""The LSTM generator G (SeqGAN section 3.3), and a frozen copy of it laid out for fast sampling."""
+"""The LSTM generator G (SeqGAN section 3.3), and a frozen copy of it laid out for fast sampling.
+
+Beyond the paper, it may look back by attention: see `attention`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgan_music.config import GeneratorConfig
+from seqgan_music.learning.attention import Attention, Memory, Past, StepAttention
 from seqgan_music.learning.data import IGNORED
 from seqgan_music.learning.likelihood import SAFE_LOGIT, nll, weighted_nll
 
-State = tuple[Tensor, Tensor]
-"""h and c of the LSTM, each (layers, B, H)."""
+
+@dataclass
+class State:
+    """What G goes on from after some tokens of B sequences."""
+
+    lstm: tuple[Tensor, Tensor]
+    """h and c, each (layers, B, H)."""
+    past: Past | None
+    """What its attention looks back on, where it has one."""
+
+    def detached(self) -> State:
+        """Return it cut off from its gradient."""
+        h, c = self.lstm
+        return State((h.detach(), c.detach()), self.past and self.past.detached())
 
 
 def dropout(values: Tensor, share: float, rng: torch.Generator | None) -> Tensor:
@@ -41,7 +59,12 @@ class Generator(nn.Module):
         # torch import its compiler (1.5 s of a 3 s `sample`). `initialise` draws them.
         self.embedding = nn.Embedding.from_pretrained(torch.empty(ids, config.embedding), freeze=False)
         self.lstm = nn.LSTM(config.embedding, config.hidden, config.layers, batch_first=True)
-        self.output = nn.Linear(config.hidden, vocabulary_size)
+        self.attention: Attention | None = None
+        if config.heads:
+            self.attention = Attention(
+                config.hidden, config.embedding, config.heads, config.head_size, config.memory
+            )
+        self.output = nn.Linear(config.hidden + config.heads * config.head_size, vocabulary_size)
 
     def initialise(self, rng: torch.Generator) -> None:
         """Draw all weights: N(0, init_std) where the config sets it (0.1 in the paper's code), else torch's way."""
@@ -66,11 +89,18 @@ class Generator(nn.Module):
     def hidden(
         self, inputs: Tensor, state: State | None = None, dropout_rng: torch.Generator | None = None
     ) -> tuple[Tensor, State]:
-        """Return what the output layer is fed (B, T, H) for inputs (B, T), and the state after the last."""
+        """Return what the output layer is fed for inputs (B, T), and the state after the last.
+
+        That is (B, T, H), or (B, T, H + heads * D) with attention.
+        """
         share = self.config.dropout
         embedded = dropout(self.embedding(inputs), share, dropout_rng)  # (B, T, E)
-        hidden, state = self.lstm(embedded, state)  # (B, T, H)
-        return dropout(hidden, share, dropout_rng), state
+        hidden, lstm = self.lstm(embedded, state and state.lstm)  # (B, T, H)
+        hidden = dropout(hidden, share, dropout_rng)
+        if self.attention is None:
+            return hidden, State(lstm, None)
+        context, past = self.attention(hidden, embedded, state and state.past)
+        return torch.cat([hidden, dropout(context, share, dropout_rng)], 2), State(lstm, past)
 
     def inputs_for(self, ids: Tensor) -> Tensor:
         """Return what G is fed to predict `ids` (B, T): the start id, then all but the last."""
@@ -104,23 +134,38 @@ class Generator(nn.Module):
 
 @dataclass
 class StepState:
-    """State of N sequences inside a `Stepper`: h and c of each layer, each (N, H)."""
+    """State of N sequences inside a `Stepper`, all of them after as many tokens."""
 
     h: list[Tensor]
+    """(N, H) of each layer."""
     c: list[Tensor]
+    """(N, H) of each layer."""
+    memory: Memory | None
+    """What attention looks back on, where there is one."""
+    steps: npt.NDArray[np.int64]
+    """Tokens fed so far; an array without axes, so that a view shares it."""
 
     def rows(self, index: Tensor) -> StepState:
         """Return a copy of the given rows."""
-        return StepState([h[index] for h in self.h], [c[index] for c in self.c])
+        return self._of([tensor[index] for tensor in self._tensors()], self.steps.copy())
 
     def first(self, count: int) -> StepState:
         """Return a view of the first `count` rows: what is done to it is done here."""
-        return StepState([h[:count] for h in self.h], [c[:count] for c in self.c])
+        return self._of([tensor[:count] for tensor in self._tensors()], self.steps)
 
     def write(self, start: int, other: StepState) -> None:
-        """Overwrite the rows from `start` on by those of `other`."""
-        for mine, theirs in zip([*self.h, *self.c], [*other.h, *other.c], strict=True):
+        """Overwrite the rows from `start` on by those of `other`, which is after as many tokens."""
+        self.steps[...] = other.steps
+        for mine, theirs in zip(self._tensors(), other._tensors(), strict=True):
             mine[start : start + len(theirs)] = theirs
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.h, *self.c, *(self.memory.tensors() if self.memory else [])]
+
+    def _of(self, tensors: list[Tensor], steps: npt.NDArray[np.int64]) -> StepState:
+        layers = len(self.h)
+        memory = Memory(*tensors[2 * layers :]) if self.memory else None
+        return StepState(tensors[:layers], tensors[layers : 2 * layers], memory, steps)
 
 
 class Stepper:
@@ -159,6 +204,8 @@ class Stepper:
                 self._inputs.append(weight.t().contiguous().to(self.dtype))
                 self._biases.append(bias)
             self._recurrent.append(_reorder(lstm[f"weight_hh_l{layer}"]).t().contiguous().to(self.dtype))
+        attention = generator.attention
+        self._attention = None if attention is None else StepAttention(attention, generator.embedding.weight)
         padding = -self.vocabulary_size % self.BLOCK
         weight, bias = generator.output.weight.detach(), generator.output.bias.detach()
         self._output = F.pad(weight, (0, 0, 0, padding)).to(self.dtype)  # (V + padding, H)
@@ -168,14 +215,17 @@ class Stepper:
         self.rows = self.ROWS[self.device.type]
         """Sequences whose logits are worked on at a time."""
         self._scratch: Tensor | None = None  # (rows, V + padding): fresh memory for each block costs as much as it
-        largest = weight.abs().sum(1) + bias.abs()
+        largest = weight[:, : self.hidden].abs().sum(1) + bias.abs()
+        if self._attention is not None:
+            largest += weight[:, self.hidden :].abs().sum(1) * self._attention.largest
         self.safe = bool(largest.max() < SAFE_LOGIT)
         """Whether no logit can be too large for exp() without subtracting the maximum: |h| < 1 bounds them."""
 
-    def start(self, count: int) -> StepState:
-        """Return the zero state of `count` sequences."""
+    def start(self, count: int, length: int) -> StepState:
+        """Return the state of `count` sequences before their first token, to be fed at most `length` of them."""
         zeros = [torch.zeros(count, self.hidden, device=self.device) for _ in range(2 * self.layers)]
-        return StepState(zeros[: self.layers], zeros[self.layers :])
+        memory = None if self._attention is None else self._attention.start(count, length)
+        return StepState(zeros[: self.layers], zeros[self.layers :], memory, np.zeros((), dtype=np.int64))
 
     @torch.no_grad()
     def advance(self, tokens: Tensor, state: StepState) -> None:
@@ -197,14 +247,16 @@ class Stepper:
             torch.tanh(c, out=h)
             h.mul_(ifo[:, 2 * size :])
             below = h.to(self.dtype)
+        if self._attention is not None and state.memory is not None:
+            self._attention.advance(tokens, state.h[-1], state.memory, int(state.steps))
+        state.steps += 1
 
     @torch.no_grad()
     def logits(self, state: StepState, rows: slice = slice(None)) -> Tensor:
         """Return float32 logits (N, V + padding) of the next token; the padding's are -inf."""
-        h = state.h[-1][rows]
         if self._exact:
-            return self._with_ones(h) @ self._with_bias
-        return F.linear(h.to(self.dtype), self._output).float() + self._output_bias
+            return self._outputs(state, rows, ones=True) @ self._with_bias
+        return F.linear(self._outputs(state, rows).to(self.dtype), self._output).float() + self._output_bias
 
     @torch.no_grad()
     def weights(self, state: StepState, rows: slice) -> Tensor:
@@ -212,16 +264,22 @@ class Stepper:
         if self._exact:
             if self._scratch is None:
                 self._scratch = self._with_bias.new_empty(self.rows, self._with_bias.shape[1])
-            h = self._with_ones(state.h[-1][rows])
-            logits = torch.mm(h, self._with_bias, out=self._scratch[: len(h)])
+            outputs = self._outputs(state, rows, ones=True)
+            logits = torch.mm(outputs, self._with_bias, out=self._scratch[: len(outputs)])
         else:
             logits = self.logits(state, rows)
         if not self.safe:
             logits -= logits.amax(1, keepdim=True)
         return logits.exp_()
 
-    def _with_ones(self, h: Tensor) -> Tensor:
-        return torch.cat([h, h.new_ones(len(h), 1)], 1)
+    def _outputs(self, state: StepState, rows: slice, *, ones: bool = False) -> Tensor:
+        """Return what the output layer is fed (N, H + heads * D), and a column of ones."""
+        parts = [state.h[-1][rows]]
+        if state.memory is not None:
+            parts.append(state.memory.context[rows])
+        if ones:
+            parts.append(parts[0].new_ones(len(parts[0]), 1))
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
 
 def matmul_dtype(device: torch.device) -> torch.dtype:

@@ -47,8 +47,8 @@ def complete(
     rows = batch * rollouts
     shared = ids.repeat_interleave(rollouts, 0)  # (B * R, T)
     completed = shared.repeat(len(prefixes), 1)  # (P * B * R, T), rows in order of prefix, sequence, rollout
-    state = policy.start(len(completed))
-    given = policy.start(batch)  # the state after the given ids, before rollouts part from them
+    state = policy.start(len(completed), length)
+    given = policy.start(batch, length)  # the state after the given ids, before rollouts part from them
     policy.advance(torch.full((batch,), policy.start_id, device=ids.device), given)
     source = torch.arange(batch, device=ids.device).repeat_interleave(rollouts)
     joined = 0  # rows being rolled out: those of the prefixes that have begun

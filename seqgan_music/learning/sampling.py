@@ -65,7 +65,7 @@ def next_tokens(stepper: Stepper, state: StepState, uniforms: Tensor) -> Tensor:
 @torch.no_grad()
 def sample(stepper: Stepper, count: int, length: int, rng: torch.Generator, end_id: int | None = None) -> Tensor:
     """Draw `count` sequences from G at temperature 1: ids (N, T). After the end id only end ids follow."""
-    state = stepper.start(count)
+    state = stepper.start(count, length)
     tokens = torch.full((count,), stepper.start_id, device=stepper.device)
     ids = torch.empty(count, length, dtype=torch.long, device=stepper.device)
     for step in range(length):
@@ -116,7 +116,7 @@ def generate(
     """
     stepper = Stepper(generator, torch.float32)
     size = generator.vocabulary_size
-    state = stepper.start(count)
+    state = stepper.start(count, max_length + max(map(len, prefixes or [()])))
     tokens = torch.full((count,), stepper.start_id, device=stepper.device)
     for column in zip(*(prefixes or []), strict=True):
         stepper.advance(tokens, state)

@@ -138,7 +138,7 @@ class Mle:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(generator.parameters(), options.clip)
             self._optimizer.step()
-            state = (state[0].detach(), state[1].detach())
+            state = state.detached()
             self._updates += 1
             tokens = int((part != IGNORED).sum())
             total, count = total + float(loss.detach()) * tokens, count + tokens

@@ -77,7 +77,7 @@ class ScheduledSampling(Mle):
         if share == 0:
             return mixed
         stepper = Stepper(setting.generator)
-        state = stepper.start(len(ids))
+        state = stepper.start(*ids.shape)
         coins, uniforms = torch.rand(2, *ids.shape, generator=setting.model_rng, device=ids.device).unbind()
         for step in range(ids.shape[1] - 1):
             stepper.advance(mixed[:, step], state)

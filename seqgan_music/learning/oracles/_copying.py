@@ -78,7 +78,7 @@ class Copying(StepwiseModel):
     def start(self, count: int) -> CopyState:
         """Return the state of `count` sequences before their first token."""
         device = self._stepper.device
-        lstm = self._stepper.start(count)
+        lstm = self._stepper.start(count, self.length)
         tokens = torch.full((count,), self.start_id, device=device)
         ids = torch.zeros(count, self.length, dtype=torch.long, device=device)
         return CopyState(0, ids, lstm, self._fresh(tokens, lstm), self._drawn_anew(0, count))

@@ -1,0 +1,146 @@
+"""Attention of the generator over what it has written: where has this been before, and what came next there.
+
+The LSTM's state asks, each earlier state answers for the token that followed it. With x_t the token fed at step t,
+h_t the state after it and D the size of a head, a head gives the context
+
+    c_t = sum over j of a_tj v(x_j+1),    a_t = softmax over j < t of q(h_t) . k(h_j) / sqrt(D)
+
+over the last `memory` steps, and over one null pair, whose value is 0, for what has not been before. The context
+stands beside h_t before the output layer. An LSTM alone has to carry a tune's first part through its state to
+repeat it; here it only has to know the place. The values are those of tokens, not of states: copying is then
+learnt several times sooner (docs/log.md). Related: pointer sentinel mixtures (Merity et al. 2017), induction heads
+(Olsson et al. 2022).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+BLOCK = 128
+"""Steps whose weights over the past are held at a time."""
+
+
+@dataclass
+class Past:
+    """What the next steps of B sequences attend to: the last M steps."""
+
+    keys: Tensor
+    """(B, heads, M, D) of the states."""
+    values: Tensor
+    """(B, heads, M, D) of the tokens fed; each belongs to the key before it."""
+
+    def detached(self) -> Past:
+        """Return it cut off from its gradient."""
+        return Past(self.keys.detach(), self.values.detach())
+
+
+@dataclass
+class Memory:
+    """What N sequences of one number of steps attend to, in place: slot 0 is the null pair, the rest a ring."""
+
+    keys: Tensor
+    """(N, heads, 1 + slots, D)."""
+    values: Tensor
+    """(N, heads, 1 + slots, D)."""
+    key: Tensor
+    """(N, heads, D) of the last state: it waits for the token that follows."""
+    context: Tensor
+    """(N, heads * D) of the last step."""
+
+    def tensors(self) -> list[Tensor]:
+        """All of them, rows first."""
+        return [self.keys, self.values, self.key, self.context]
+
+
+class Attention(nn.Module):
+    """Heads that look back from the states (B, T, H) for tokens embedded in (B, T, E)."""
+
+    def __init__(self, hidden: int, embedding: int, heads: int, size: int, memory: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.size = size
+        self.memory = memory
+        self.query = nn.Linear(hidden, heads * size)
+        self.key = nn.Linear(hidden, heads * size)
+        self.value = nn.Linear(embedding, heads * size)
+        self.null = nn.Parameter(torch.empty(heads, 1, size))
+
+    def forward(self, hidden: Tensor, embedded: Tensor, past: Past | None) -> tuple[Tensor, Past]:
+        """Return contexts (B, T, heads * D) for states (B, T, H) and tokens fed (B, T, E), and the new past."""
+        batch, length, _ = hidden.shape
+        queries, keys, values = (
+            self._split(self.query(hidden)),
+            self._split(self.key(hidden)),
+            self.values(embedded),
+        )
+        if past is not None:
+            keys, values = torch.cat([past.keys, keys], 2), torch.cat([past.values, values], 2)
+        before = keys.shape[2] - length
+        null = self.null.expand(batch, -1, -1, -1)  # (B, heads, 1, D)
+        contexts = []
+        for start in range(0, length, BLOCK):
+            asked = queries[:, :, start : start + BLOCK]  # (B, heads, S, D)
+            step = torch.arange(asked.shape[2], device=hidden.device)[:, None] + before + start
+            first, last = max(0, before + start - self.memory), before + start + asked.shape[2] - 1
+            place = torch.arange(first, last, device=hidden.device)  # of the keys; each value is one further
+            scores = torch.cat([null, keys[:, :, first:last]], 2)  # (B, heads, 1 + J, D)
+            scores = asked @ scores.transpose(2, 3) / math.sqrt(self.size)  # (B, heads, S, 1 + J)
+            unseen = (place >= step) | (place < step - self.memory)  # (S, J)
+            unseen = torch.cat([unseen.new_zeros(len(unseen), 1), unseen], 1)
+            weights = scores.masked_fill(unseen, float("-inf")).softmax(3)
+            contexts.append(weights[..., 1:] @ values[:, :, first + 1 : last + 1])
+        context = torch.cat(contexts, 2).transpose(1, 2).flatten(2)  # (B, T, heads * D)
+        return context, Past(keys[:, :, -self.memory :], values[:, :, -self.memory :])
+
+    def values(self, embedded: Tensor) -> Tensor:
+        """Return the values (B, heads, T, D) of tokens embedded in (B, T, E)."""
+        return self._split(self.value(embedded))
+
+    def _split(self, projected: Tensor) -> Tensor:
+        """Turn (B, T, heads * D) into (B, heads, T, D)."""
+        split: Tensor = projected.unflatten(2, (self.heads, self.size))
+        return split.transpose(1, 2)
+
+
+class StepAttention:
+    """A frozen `Attention`, one step of many sequences at a time; the values are a table over the vocabulary."""
+
+    @torch.no_grad()
+    def __init__(self, attention: Attention, embedding: Tensor) -> None:
+        self.memory = attention.memory
+        self._heads, self._size = attention.heads, attention.size
+        self._scale = attention.size**-0.5
+        self._null = attention.null[:, 0]  # (heads, D)
+        self._values = attention.value(embedding).view(-1, self._heads, self._size)  # (V + 1, heads, D)
+        self._weight = (
+            torch.cat([attention.query.weight, attention.key.weight]).t().contiguous()
+        )  # (H, 2 * heads * D)
+        self._bias = torch.cat([attention.query.bias, attention.key.bias])
+        self.largest = float(self._values.abs().max())
+        """No context is larger: it is a mean of values and 0."""
+
+    def start(self, count: int, length: int) -> Memory:
+        """Return the memory of `count` sequences that will be fed at most `length` tokens."""
+        slots = 1 + max(0, min(length - 1, self.memory))
+        keys = self._null.new_zeros(count, self._heads, slots, self._size)
+        keys[:, :, 0] = self._null
+        pending = keys.new_zeros(count, self._heads, self._size)
+        return Memory(keys, torch.zeros_like(keys), pending, pending.new_zeros(count, self._heads * self._size))
+
+    def advance(self, tokens: Tensor, h: Tensor, memory: Memory, step: int) -> None:
+        """Take the tokens (N,) fed at `step` (from 0) and the states (N, H) after them; set the contexts."""
+        if step > 0:
+            slot = 1 + (step - 1) % self.memory
+            memory.keys[:, :, slot] = memory.key
+            memory.values[:, :, slot] = self._values[tokens]
+        asked, key = torch.addmm(self._bias, h, self._weight).unflatten(1, (2, self._heads, self._size)).unbind(1)
+        memory.key.copy_(key)
+        slots = 1 + min(step, self.memory)
+        keys, values = memory.keys[:, :, :slots].flatten(0, 1), memory.values[:, :, :slots].flatten(0, 1)
+        scores = torch.bmm(asked.reshape(-1, 1, self._size), keys.transpose(1, 2))  # (N * heads, 1, slots)
+        weights = scores.mul_(self._scale).softmax(2)
+        memory.context.copy_(torch.bmm(weights, values).view(len(h), -1))
