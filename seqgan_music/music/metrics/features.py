@@ -73,6 +73,9 @@ FEATURES = {
 
 NAMES = tuple(FEATURES)
 
+FARTHEST = 5.0
+"""Standard deviations from the training windows' mean that a scaled feature may show."""
+
 _SCALE = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1])
 _MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
 _MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
@@ -108,8 +111,11 @@ class Scaling:
         return cls(table.mean(axis=0), sigma(table))
 
     def __call__(self, table: Floats) -> Floats:
-        """Return the features (N, F) in standard deviations from the mean."""
-        return np.asarray((table - self.mean) / self.sigma)
+        """Return the features (N, F) in standard deviations from the mean, at most FARTHEST.
+
+        One odd window may lie 30 of them away and would outweigh all others in a covariance.
+        """
+        return np.clip((table - self.mean) / self.sigma, -FARTHEST, FARTHEST)
 
 
 def _pitch(piece: Arrays) -> dict[str, float]:
