@@ -10,25 +10,24 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
 
 from seqgan_music import config
 from seqgan_music.config import ReadingConfig
 from seqgan_music.errors import ConfigError, InputError, RunError
 from seqgan_music.evaluate import result
 from seqgan_music.music import vocabulary
+from seqgan_music.music.drafting import Draft
 from seqgan_music.music.notes import DEFAULT_QPM, PITCHES, Bar, Meter, Piece, Tempo
-from seqgan_music.music.tokenizers import Decoded, Grammar, Tokenizer
+from seqgan_music.music.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from seqgan_music.learning.generator import Generator
+    from seqgan_music.music.metrics.originality import Index, Run
 
 DEFAULT_BARS = 16
 SEED_LIMIT = 2**63
@@ -36,6 +35,8 @@ SEED_LIMIT = 2**63
 _TOKENS_A_BEAT = 400
 """More than this means a generator that will not go on; no music has so many notes."""
 _TRIES = 8
+_REFUSALS_A_BEAT = 4
+"""Notes that are taken back for being copied; more means that nearly all a generator knows is copies."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class Composition:
     """One new piece, the ids behind it (a primer's left out), the seed that makes it again, and what went wrong.
 
     `dropped` counts tokens that made no sense, by kind; `finished` is false where the generator had to be stopped
-    before the length asked for.
+    before the length asked for. Where copying was limited, `copied` is the longest run of new notes that the
+    training music has too, and `refusals` counts how often a note was taken back for it.
     """
 
     piece: Piece
@@ -128,58 +130,8 @@ class Composition:
     seed: int
     dropped: Counter[str]
     finished: bool = True
-
-
-class Ending:
-    """The constraint that brings one piece to its length without disturbing how it gets there.
-
-    A plain mask of what fits gives all probability to the few tokens left near the end, however unlikely: clusters
-    of short notes. Here the generator goes on freely; the token that would leave the bounds is refused, and in its
-    place comes one of its own kind that fits (a note shortened to the bar line), or the end where none does.
-    """
-
-    def __init__(
-        self, free: Grammar, bounded: Grammar, tokenizer: Tokenizer, on_token: Callable[[], object]
-    ) -> None:
-        self.free, self.bounded, self.end_id, self.on_token = free, bounded, tokenizer.end_id, on_token
-        names = [name.partition("(")[0] for name in tokenizer.vocabulary]
-        self.kinds = np.unique(names, return_inverse=True)[1]
-        self.refused: int | None = None
-        self._only: npt.NDArray[np.bool_] | None = None
-
-    def allowed(self) -> npt.NDArray[np.bool_]:
-        """(1, V): what fits, and besides what would be refused to a better effect than masking it has."""
-        if self._only is not None:
-            return self._only[None]
-        fits = self.bounded.allowed()
-        if self.end_id is None:
-            return fits[None]
-        has_some_that_fit = np.isin(self.kinds, self.kinds[fits])
-        refusable: npt.NDArray[np.bool_] = self.free.allowed() & (has_some_that_fit | fits[self.end_id])
-        return (fits | refusable)[None]
-
-    def advance(self, tokens: npt.NDArray[np.integer]) -> None:
-        """Take the one id (1,) if it fits, else stop with it as `refused`."""
-        token = int(tokens[0])
-        if self.bounded.allowed()[token]:
-            self.bounded.advance(token)
-            self.free.advance(token)
-            self._only = None
-            self.on_token()
-        else:
-            self.refused = token
-
-    def narrow(self) -> None:
-        """Go on after a refusal: the next id is of the refused one's kind, or the end."""
-        fits = self.bounded.allowed()
-        alike = fits & (self.kinds == self.kinds[self.refused])
-        self._only = alike if alike.any() else np.arange(len(fits)) == self.end_id
-        self.refused = None
-
-    @property
-    def finished(self) -> npt.NDArray[np.bool_]:
-        """(1,): whether the piece is whole, or an id was refused."""
-        return np.array([self.bounded.finished or self.refused is not None])
+    copied: Run | None = None
+    refusals: int = 0
 
 
 class Composer:
@@ -199,12 +151,13 @@ class Composer:
         program: int = 0,
         reading: ReadingConfig | None = None,
         chosen: result.Chosen = result.BEST,
+        load_training: Callable[[], Index] | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.chosen = chosen
         self.qpm, self.program = qpm, program
         self.reading = reading or ReadingConfig()
-        self._load = load
+        self._load, self._load_training = load, load_training
 
     @classmethod
     def open(cls, run: Path) -> Composer:
@@ -219,7 +172,8 @@ class Composer:
         reading = config.load(str(file)).corpus.reading if file.is_file() else ReadingConfig()
         chosen = result.chosen(run)
         load = partial(_load_generator, run, tokenizer, chosen.checkpoint)
-        return cls(tokenizer, load, reading=reading, chosen=chosen, **_typical(run))
+        training = partial(_load_training, run, tokenizer)
+        return cls(tokenizer, load, reading=reading, chosen=chosen, load_training=training, **_typical(run))
 
     def read_primer(self, path: Path) -> Primer:
         """Read music to continue, in a worker process bounded like any reader of untrusted files.
@@ -270,6 +224,7 @@ class Composer:
         key: Key | None = None,
         primer: Primer | None = None,
         keep_primer: bool = True,
+        max_copy: int | None = None,
         on_token: Callable[[], object] = lambda: None,
     ) -> list[Composition]:
         """Write `count` pieces of `bars` bars (16 unless told) or `seconds` seconds. See the function `compose`.
@@ -277,7 +232,7 @@ class Composer:
         `on_token` is called after each token, for progress. Raises ConfigError for values that cannot be and
         RunError for a run that cannot be used.
         """
-        check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, program)
+        check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, program, max_copy)
         tempo = tempo or self._tempo(primer)
         program = program if program is not None else primer.piece.program if primer else self.program
         ticks_per_beat = self.tokenizer.ticks_per_beat
@@ -296,36 +251,48 @@ class Composer:
 
         prefix = list(primer.ids) if primer else []
         pitches = key.pitches if key else None
+        copies = partial(self._holds_copy, max_copy, primer) if max_copy is not None else None
 
         def write(own_seed: int) -> Composition:
             rng = torch.Generator(self.generator.output.weight.device).manual_seed(own_seed)
             for _ in range(_TRIES):
-                bounded = self.tokenizer.grammar(**length, pitches=pitches, prefix=prefix)
-                free = self.tokenizer.grammar(pitches=pitches, prefix=prefix)
-                ending = Ending(free, bounded, self.tokenizer, on_token)
-                ids: list[int] = []
+                draft = Draft(
+                    self.tokenizer,
+                    prefix,
+                    length,
+                    pitches,
+                    on_token,
+                    copies=copies,
+                    most_refusals=_REFUSALS_A_BEAT * beats,
+                )
                 while True:
-                    (more,) = generate(
+                    generate(
                         self.generator,
                         1,
-                        _TOKENS_A_BEAT * (beats + 1) - len(ids),
+                        _TOKENS_A_BEAT * (beats + 1) - len(draft.ids),
                         rng=rng,
                         temperature=temperature,
                         top_k=top_k,
                         top_p=top_p,
-                        prefixes=[prefix + ids] if prefix or ids else None,
-                        constraint=ending,
+                        prefixes=[prefix + draft.ids] if prefix or draft.ids else None,
+                        constraint=draft,
                     )
-                    ids += more
-                    if ending.refused is None:
+                    if not draft.revise():
                         break
-                    ids.pop()
-                    ending.narrow()
-                decoded = self.tokenizer.decode(prefix + ids)
-                piece = _keep(decoded, primer, keep_primer)
+                decoded = self.tokenizer.decode(prefix + draft.ids)
+                piece = _keep(decoded.piece, primer, keep_primer)
                 if piece.notes:
                     piece = replace(piece, tempos=(Tempo(0, tempo),), program=program)
-                    return Composition(piece, tuple(ids), own_seed, decoded.dropped, bounded.finished)
+                    new = _new_notes(piece, primer) if keep_primer else piece
+                    return Composition(
+                        piece,
+                        tuple(draft.ids),
+                        own_seed,
+                        decoded.dropped,
+                        draft.whole,
+                        self.training.longest_run(new) if max_copy is not None else None,
+                        draft.refusals,
+                    )
             raise RunError("The run writes nothing but rests. Train longer, or sample at a higher temperature.")
 
         return [write(seed + index) for index in range(count)]
@@ -334,6 +301,19 @@ class Composer:
     def generator(self) -> Generator:
         """The trained generator."""
         return self._load()
+
+    @cached_property
+    def training(self) -> Index:
+        """The music that the run learnt from, to look copied notes up in. Raises RunError where it is not there."""
+        if self._load_training is None:
+            raise RunError("The music that this generator learnt from is not known, so copies cannot be found.")
+        return self._load_training()
+
+    def _holds_copy(self, most: int, primer: Primer | None, ids: Sequence[int]) -> bool:
+        """Whether new ids hold a run of more than `most` notes of the training music."""
+        piece = self.tokenizer.decode([*(primer.ids if primer else ()), *ids]).piece
+        (runs,) = self.training.runs([_new_notes(piece, primer)], most + 1)
+        return bool((runs > most).any())
 
     def _open_end(self, ids: Iterable[int]) -> list[int]:
         """The ids without their end, and without what is not heard there (rests that fill up a row)."""
@@ -366,6 +346,7 @@ def compose(
     key: str | None = None,
     primer: Path | None = None,
     keep_primer: bool = True,
+    max_copy: int | None = None,
 ) -> list[Composition]:
     """Write `count` pieces with a run's generator: of the checkpoint that its evaluation chose, else the best.
 
@@ -380,10 +361,12 @@ def compose(
                   a bar the new music goes on there
     keep_primer   whether the pieces begin with the primer; without it they begin at that bar line, or with the
                   bar of the first new note where the primer still sounds under it
+    max_copy      no more than so many new notes in a row as in the training music, in whatever key: see
+                  `music.metrics.originality`; where no way to it is found, `Composition.copied` says so
 
     Raises RunError, ConfigError for impossible values, InputError for the primer.
     """
-    check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, program)
+    check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, program, max_copy)
     scale = Key.parse(key) if key is not None else None
     composer = Composer.open(run)
     return composer.compose(
@@ -399,6 +382,7 @@ def compose(
         key=scale,
         primer=composer.read_primer(primer) if primer else None,
         keep_primer=keep_primer,
+        max_copy=max_copy,
     )
 
 
@@ -412,6 +396,7 @@ def check(
     seconds: float | None,
     tempo: float | None,
     program: int | None,
+    max_copy: int | None = None,
 ) -> None:
     """Raise ConfigError for a setting of `compose` that cannot be."""
     if bars is not None and seconds is not None:
@@ -427,6 +412,7 @@ def check(
         ("seconds", seconds, seconds is None or 0 < seconds <= 7200, "above 0 and at most 7200"),
         ("tempo", tempo, tempo is None or 10 <= tempo <= 400, "10 to 400 quarter notes a minute"),
         ("program", program, program is None or 0 <= program <= 127, "0 to 127"),
+        ("max-copy", max_copy, max_copy is None or 2 <= max_copy <= 1000, "2 to 1000"),
     ):
         if not fine:
             raise ConfigError(f"{name} must be {bounds}, not {value}.")
@@ -457,10 +443,27 @@ def bars_of(piece: Piece) -> list[Bar]:
     return bars
 
 
-def _keep(decoded: Decoded, primer: Primer | None, keep_primer: bool) -> Piece:
+def _keep(piece: Piece, primer: Primer | None, keep_primer: bool) -> Piece:
     """The piece without the primer, unless it is kept."""
-    piece = decoded.piece
     if primer is None or keep_primer:
+        return piece
+    new = _new_notes(piece, primer).notes
+    if not new:
+        return replace(piece, notes=())
+    first = min(primer.piece.end, min(note.onset for note in new))
+    bars = [bar for bar in bars_of(piece) if bar.start <= first]
+    start = bars[-1].start
+    meters = [m for m in piece.meters if m.onset > start]
+    return replace(
+        piece,
+        notes=tuple(replace(note, onset=note.onset - start) for note in new),
+        meters=(Meter(0, *bars[-1].meter), *(replace(m, onset=m.onset - start) for m in meters)),
+    )
+
+
+def _new_notes(piece: Piece, primer: Primer | None) -> Piece:
+    """The piece with those notes alone that are not the primer's."""
+    if primer is None:
         return piece
     known = {(note.onset, note.pitch): note.end for note in primer.piece.notes}
     new = []
@@ -470,17 +473,7 @@ def _keep(decoded: Decoded, primer: Primer | None, keep_primer: bool) -> Piece:
             new.append(note)
         elif note.end > end:  # held on, where a tokenizer cannot tell that from struck again
             new.append(replace(note, onset=end, duration=note.end - end))
-    if not new:
-        return replace(piece, notes=())
-    first = min(primer.piece.end, min(note.onset for note in new))
-    bars = [bar for bar in bars_of(piece) if bar.start <= first]
-    start = bars[-1].start
-    meters = [m for m in piece.meters if m.onset > start]
-    return replace(
-        piece,
-        notes=tuple(sorted(replace(note, onset=note.onset - start) for note in new)),
-        meters=(Meter(0, *bars[-1].meter), *(replace(m, onset=m.onset - start) for m in meters)),
-    )
+    return replace(piece, notes=tuple(sorted(new)))
 
 
 def _load_generator(run: Path, tokenizer: Tokenizer, checkpoint: str) -> Generator:
@@ -493,6 +486,15 @@ def _load_generator(run: Path, tokenizer: Tokenizer, checkpoint: str) -> Generat
             f"{len(tokenizer.vocabulary)}: they are of different runs. Use another run, or train again."
         )
     return generator
+
+
+def _load_training(run: Path, tokenizer: Tokenizer) -> Index:
+    from seqgan_music.music import corpus
+    from seqgan_music.music.metrics.originality import Index
+    from seqgan_music.tokenset import Splits
+
+    train = Splits.load(run / "tokens.npz").train
+    return Index(corpus.pieces(train, tokenizer, corpus.labels(run / "scan.json")))
 
 
 def _typical(run: Path) -> dict[str, Any]:

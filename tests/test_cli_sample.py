@@ -12,7 +12,7 @@ from pathlib import Path
 import mido
 import pretty_midi
 import pytest
-from random_run import make_run
+from random_run import make_run, teach
 
 from seqgan_music import __version__, cli, compose
 from seqgan_music.errors import ConfigError
@@ -148,6 +148,8 @@ def bad_inputs(folder: Path, trained: Path) -> list[tuple[list[str | Path], str]
         ([*run, "--key", "H major"], "'H major' is not a key. Keys are written as 'C major'"),
         ([*run, "--primer", "missing.mid"], "Primer missing.mid is not there."),
         ([*run, "--primer", "noise.mid"], "Primer noise.mid cannot be used: "),
+        ([*run, "--max-copy", "1"], "max-copy must be 2 to 1000, not 1."),
+        ([*run, "--max-copy", "8"], "tokens.npz cannot be read"),
         ([*run, "--unknown"], "--unknown"),
     ]
 
@@ -212,3 +214,48 @@ def test_a_tune_in_three_four_keeps_its_bars(sample: Sample, trained: Path, tmp_
     write_midi(waltz, tmp_path / "waltz.mid")
     out = sample("--out", "next.mid", "--run", trained, "--primer", "waltz.mid", "--bars", "2", "--seed", "1")[1]
     assert out.startswith("next.mid: 6 bars, ")
+
+
+@pytest.fixture(scope="module")
+def copier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that learnt from the very piece that it writes with seed 1."""
+    run = make_run(tmp_path_factory.mktemp("copier") / "run")
+    teach(run, [compose.Composer.open(run).compose(seed=1, bars=4)[0].ids], ["folk/x.mid"])
+    return run
+
+
+def test_the_longest_copied_run_is_named_with_its_file_and_bars(sample: Sample, copier: Path) -> None:
+    line = ("--out", "song.mid", "--run", copier, "--seed", "1", "--bars", "4")
+    _, out, err = sample(*line, "--max-copy", "6")
+    first, second, _ = out.split("\n")
+    assert (first.startswith("song.mid: 4 bars, "), err) == (True, "")
+    said = re.fullmatch(
+        r"song\.mid: longest copied run: (\d) notes from bar \d on are those of folk/x\.mid from bar \d on.*",
+        second,
+    )
+    assert said is not None
+    assert 2 <= int(said[1]) <= 6
+    assert " --max-copy 6 " in texts(Path("song.mid"))[0]
+    document = json.loads(sample(*line, "--max-copy", "6", "--json")[1])
+    (file,) = document["files"]
+    assert (document["settings"]["max-copy"], file["copied"]["notes"]) == (6, int(said[1]))
+    assert (file["copied"]["source"], file["refusals"] > 0) == ("folk/x.mid", True)
+    (free,) = json.loads(sample(*line, "--json")[1])["files"]
+    assert not {"copied", "refusals"} & set(free)
+
+
+def test_a_bound_that_could_not_be_kept_is_said(
+    sample: Sample, copier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compose, "_REFUSALS_A_BEAT", 0)
+    line = ("--out", "song.mid", "--run", copier, "--seed", "1", "--bars", "4", "--max-copy", "6")
+    code, out, err = sample(*line)
+    assert (code, "those of folk/x.mid from bar 1 on" in out, err.count("\n")) == (0, True, 1)
+    assert err.startswith("song.mid: no way was found to copy at most 6 notes in a row")
+
+
+def test_a_piece_that_copies_nothing_says_so(sample: Sample, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    teach(run, [])
+    out = sample("--out", "song.mid", "--run", run, "--bars", "1", "--max-copy", "8", "--seed", "1")[1]
+    assert out.endswith("song.mid: longest copied run: none\n")

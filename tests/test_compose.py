@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,13 @@ import pretty_midi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_run import make_run
+from random_run import make_run, teach
 
 from seqgan_music import compose as module
-from seqgan_music.compose import Composer, Ending, Key, Primer, bars_of, compose, newest_run
+from seqgan_music.compose import Composer, Key, Primer, bars_of, compose, newest_run
 from seqgan_music.errors import ConfigError, InputError, RunError
+from seqgan_music.music import tokenizers
+from seqgan_music.music.drafting import Draft, Ending
 from seqgan_music.music.formats.midi import write_midi
 from seqgan_music.music.notes import HIGHEST_PITCH, LOWEST_PITCH, Meter, Note, Piece, Tempo
 
@@ -290,6 +294,7 @@ def test_values_that_cannot_be_are_refused_before_the_run_is_looked_at() -> None
         ({"tempo": 9.9}, "tempo must be 10 to 400 quarter notes a minute, not 9.9."),
         ({"tempo": float("nan")}, "tempo must be"),
         ({"program": 128}, "program must be 0 to 127, not 128."),
+        ({"max_copy": 1}, "max-copy must be 2 to 1000, not 1."),
         ({"key": "H"}, "'H' is not a key."),
     ):
         with pytest.raises(ConfigError) as caught:
@@ -389,3 +394,119 @@ def test_the_end_is_not_open_before_its_bar(composer: Composer) -> None:
     )
     assert not ending.allowed()[0, ids["END_OF_PIECE"]]
     assert ending.allowed()[0, ids["PITCH(60)"]]
+
+
+# Copies
+
+
+@pytest.fixture(scope="module")
+def copiers(folder: Path, composers: dict[str, Composer]) -> dict[str, Composer]:
+    """Composers that learnt from the very pieces that they write with seeds 1 to 3."""
+    made = {}
+    for name, composer in composers.items():
+        run = make_run(folder / f"{name} copier", name)
+        teach(run, [one.ids for one in composer.compose(seed=1, count=3, bars=8)], ["a.mid", "b.mid", "c.mid"])
+        made[name] = Composer.open(run)
+    return made
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("most", [2, 5, 12])
+def test_no_more_notes_in_a_row_than_asked_are_copied(copiers: dict[str, Composer], name: str, most: int) -> None:
+    copier = copiers[name]
+    free = copier.compose(seed=1, count=3, bars=8)
+    kept = copier.compose(seed=1, count=3, bars=8, max_copy=most)
+    for source, before, after in zip(["a.mid", "b.mid", "c.mid"], free, kept, strict=True):
+        whole = copier.training.longest_run(before.piece)
+        assert whole is not None
+        assert (whole.source, whole.notes, before.copied) == (source, len(before.piece.notes), None)
+        assert after.copied == copier.training.longest_run(after.piece)
+        assert after.copied is not None
+        assert after.copied.notes <= most
+        assert after.refusals > 0
+        assert (after.finished, after.dropped.total()) == (True, 0)
+        if name == "note_event":
+            assert len(bars_of(after.piece)) == 8
+        # What is not copied yet stays: the first notes are those of the free piece.
+        same = [one == other for one, other in zip(before.piece.notes, after.piece.notes, strict=False)]
+        assert same.index(False) <= most
+    assert kept == [copier.compose(seed=made.seed, bars=8, max_copy=most)[0] for made in kept]
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_what_copies_nothing_is_the_same_with_and_without_the_bound(
+    copiers: dict[str, Composer], name: str
+) -> None:
+    for free, kept in zip(
+        copiers[name].compose(seed=50, count=3, bars=4),
+        copiers[name].compose(seed=50, count=3, bars=4, max_copy=200),
+        strict=True,
+    ):
+        assert kept == replace(free, copied=kept.copied)
+        assert kept.copied is None or kept.copied.notes < 20
+
+
+def test_key_and_length_hold_while_notes_are_taken_back(folder: Path) -> None:
+    scale = Key.parse("C major")
+    run = make_run(folder / "scale copier")
+    free = Composer.open(run).compose(seed=1, count=2, bars=6, key=scale)
+    teach(run, [one.ids for one in free])
+    for made in Composer.open(run).compose(seed=1, count=2, bars=6, key=scale, max_copy=4):
+        assert {note.pitch % 12 for note in made.piece.notes} <= scale.pitch_classes
+        assert (len(bars_of(made.piece)), made.finished, made.refusals > 0) == (6, True, True)
+        assert made.copied is not None
+        assert (made.copied.notes <= 4, made.copied.source[:15]) == (True, "training piece ")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_primers_own_notes_are_no_copies(copiers: dict[str, Composer], tmp_path: Path, keep: bool) -> None:
+    copier = copiers["note_event"]
+    learnt = copier.compose(seed=2, bars=8)[0].piece
+    write_midi(replace(learnt, notes=learnt.notes[:20]), tmp_path / "tune.mid")
+    primer = copier.read_primer(tmp_path / "tune.mid")
+    for made in copier.compose(seed=1, count=4, bars=3, primer=primer, keep_primer=keep, max_copy=3):
+        whole = copier.training.longest_run(made.piece)
+        assert whole is None or (whole.notes > 10) == keep
+        assert made.copied is None or made.copied.notes <= 3
+        if made.copied is not None and keep:
+            assert made.copied.start_bar > primer.full_bars
+        assert (made.piece.notes[:15] == primer.piece.notes[:15]) == keep
+
+
+def test_where_no_way_is_found_the_run_that_remains_is_told(
+    copiers: dict[str, Composer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REFUSALS_A_BEAT", 0)
+    (free,) = copiers["note_event"].compose(seed=3, bars=8)
+    (made,) = copiers["note_event"].compose(seed=3, bars=8, max_copy=4)
+    assert (made.piece, made.finished, made.refusals) == (free.piece, True, 1)
+    assert made.copied is not None
+    assert (made.copied.notes, made.copied.source) == (len(free.piece.notes), "c.mid")
+
+
+def test_what_was_learnt_from_must_be_there(composer: Composer) -> None:
+    with pytest.raises(RunError, match=r"tokens\.npz cannot be read"):
+        composer.compose(seed=1, max_copy=8)
+    with pytest.raises(RunError, match="learnt from is not known"):
+        Composer(composer.tokenizer, lambda: composer.generator).compose(seed=1, max_copy=8)
+
+
+@given(forbidden=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=9))
+def test_taking_back_finds_the_first_way_there_is(forbidden: set[tuple[int, int]]) -> None:
+    """A sampler that always takes the lowest pitch, and pitches that must not follow each other."""
+    tokenizer = tokenizers.create("pitch_grid", {"rest": False, "step_beats": 1.0}, 12)
+
+    def bad(ids: Sequence[int]) -> bool:
+        return any((one - 39, other - 39) in forbidden for one, other in pairwise(ids))
+
+    draft = Draft(tokenizer, [], {"bars": 1}, range(60, 63), lambda: None, copies=bad, most_refusals=1000)
+    while True:
+        while not draft.finished.any():
+            mask = draft.allowed()
+            draft.advance(np.flatnonzero(mask[0])[:1])
+        if not draft.revise():
+            break
+    ways = [way for way in product((39, 40, 41), repeat=4) if not bad(way)]
+    assert tuple(draft.ids) == min(ways, default=tuple(draft.ids))
+    assert bad(draft.ids) == (not ways)
+    assert draft.whole

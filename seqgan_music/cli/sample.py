@@ -38,6 +38,7 @@ _SUFFIXES = (".mid", ".midi")
 @click.option("--key", help="Scale that new notes stay in: 'C major', 'F# minor', 'Bb', 'D dorian' ...")
 @click.option("--primer", type=click.Path(path_type=Path), help="Music to continue, of any kind that is read.")
 @click.option("--keep-primer/--no-primer", default=True, help="Whether the output begins with the primer.  [keep]")
+@click.option("--max-copy", type=int, help="No more than so many notes in a row from the training music.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     out: Path,
@@ -54,11 +55,13 @@ def command(
     key: str | None,
     primer: Path | None,
     keep_primer: bool,
+    max_copy: int | None,
     as_json: bool,
 ) -> None:
     r"""Write new music as MIDI.
 
     Of several pieces each has the next seed; each file's text event holds the line that makes that file again.
+    --max-copy takes notes back while writing where they would copy, in whatever key; a primer's own do not count.
 
     \b
     Example:
@@ -75,7 +78,7 @@ def command(
     number = program_number(program) if program is not None else None
     scale = compose.Key.parse(key) if key is not None else None
     seed = secrets.randbelow(10**9) if seed is None else seed
-    compose.check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, number)
+    compose.check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, number, max_copy)
     run = run or compose.newest_run()
     composer = compose.Composer.open(run)
     if composer.chosen.checkpoint != "best":
@@ -98,6 +101,7 @@ def command(
         "program": number,
         "key": scale.name if scale else None,
         "primer": primer.name if primer else None,
+        "max-copy": max_copy,
     }
     given = [
         part for option, value in settings.items() if value is not None for part in (f"--{option}", str(value))
@@ -122,6 +126,7 @@ def command(
             key=scale,
             primer=primed,
             keep_primer=keep_primer,
+            max_copy=max_copy,
             on_token=bar.update,
         )
     results = []
@@ -134,14 +139,16 @@ def command(
             comment=f"seqgan-music {__version__}: {line}",
             key=scale.signature if scale else None,
         )
-        result = _result(file, composition)
+        result = _result(file, composition, max_copy)
         results.append(result)
         if not as_json:
             click.echo(
                 f"{click.format_filename(file)}: {result['bars']} bars, {result['notes']} notes, "
                 f"{result['seconds']:.1f} seconds, seed {composition.seed}"
             )
-        for warning in _warnings(composition):
+            if max_copy is not None:
+                click.echo(f"{click.format_filename(file)}: longest copied run: {composition.copied or 'none'}")
+        for warning in _warnings(composition, max_copy):
             click.echo(f"{click.format_filename(file)}: {warning}", err=True)
     if as_json:
         found = {"run": str(run), "chosen": vars(composer.chosen), "settings": settings, "files": results}
@@ -152,11 +159,11 @@ def _text(value: object) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def _result(file: Path, composition: Composition) -> dict[str, Any]:
+def _result(file: Path, composition: Composition, max_copy: int | None) -> dict[str, Any]:
     from seqgan_music.compose import bars_of
 
     piece = composition.piece
-    return {
+    result = {
         "path": str(file),
         "bars": len(bars_of(piece)),
         "notes": len(piece.notes),
@@ -167,15 +174,24 @@ def _result(file: Path, composition: Composition) -> dict[str, Any]:
         "dropped": dict(composition.dropped),
         "finished": composition.finished,
     }
+    if max_copy is not None:
+        result["copied"] = vars(composition.copied) if composition.copied else None
+        result["refusals"] = composition.refusals
+    return result
 
 
-def _warnings(composition: Composition) -> list[str]:
+def _warnings(composition: Composition, max_copy: int | None) -> list[str]:
     warnings = []
     if composition.dropped:
         kinds = ", ".join(f"{count} {kind}" for kind, count in composition.dropped.items())
         warnings.append(f"{composition.dropped.total()} tokens made no sense and were left out ({kinds})")
     if not composition.finished:
         warnings.append("the generator did not come to the length asked for and was stopped")
+    if max_copy is not None and composition.copied and composition.copied.notes > max_copy:
+        warnings.append(
+            f"no way was found to copy at most {max_copy} notes in a row, though {composition.refusals} were taken"
+            " back; try another --seed, a higher --temperature or a larger --max-copy"
+        )
     return warnings
 
 
