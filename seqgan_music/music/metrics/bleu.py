@@ -11,8 +11,8 @@ self-BLEU is that of each sequence against all the others of its own set (Zhu et
 
 Range 0..1. BLEU: higher is nearer to the references. Self-BLEU: real music's value is the aim, more means samples
 that repeat each other. Both grow with the number of references, so compare equal numbers. BLEU is blind to
-diversity and copying (training music and one tune over and over score best), to what is further apart than n tokens,
-and to everything that the tokens leave out.
+diversity and copying (training music and one tune over and over score best), to what is further apart than n
+tokens, and to everything that the tokens leave out.
 """
 
 from __future__ import annotations

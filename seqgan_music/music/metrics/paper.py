@@ -2,18 +2,18 @@ r"""The SeqGAN paper's own figures for music: BLEU-4 and MSE of 88-pitch sequenc
 
 Yu et al. 2017 (arXiv 1609.05473), section 5.2, table 4: MLE 0.9210 and 22.38, SeqGAN 0.9406 and 20.62. The paper
 does not say against what either is taken, nor how; here, with rows as `tokenizers.pitch_grid` makes them of both
-sets, rests as a 89th state, and 120 quarter notes a minute where a piece has no tempo:
+sets, rests as an 89th state, and 120 quarter notes a minute where a piece has no tempo:
 
     BLEU-4  mean over generated rows of sentence BLEU-4 against all held-out rows (`bleu`); 0..1, higher is better
     MSE     mean over generated rows x, held-out rows y and steps i with a note in both of (x_i - y_i)², semitones²;
             0 and up, lower is better
 
 What is wrong with them. Rhythm finer than 0.4 s is lost, and steps drift against beats unless the tempo is a
-multiple of 75 beats a minute. The best BLEU is a copy's, and it grows with the number of held-out rows; the best MSE
-is that of the mean pitch held for ever, half of what real music has against itself, and it does not see the order of
-the steps. Neither sees diversity, and to both a transposed tune is a bad one. On folk melodies (500 held-out rows):
-real 0.82 and 48, its steps shuffled 0.64 and 49, real transposed 0.55 and 58, one note held 0.41 and 25, random
-pitches 0.02 and 747. They are here to be compared with the paper, not to judge by.
+multiple of 75 beats a minute. The best BLEU is a copy's, and it grows with the number of held-out rows; the best
+MSE is that of the mean pitch held for ever, half of what real music has against itself, and it does not see the
+order of the steps. Neither sees diversity, and to both a transposed tune is a bad one. On folk melodies (500
+held-out rows): real 0.82 and 48, its steps shuffled 0.64 and 49, real transposed 0.55 and 58, one note held 0.41
+and 25, random pitches 0.02 and 747. They are here to be compared with the paper, not to judge by.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ Source: self-similarity matrices (Foote 1999), bar by bar as in Wu and Yang 2020
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -74,9 +75,9 @@ def returning_share(piece: Arrays) -> float:
 
     Durations may differ, and empty bars do not count. NaN without notes. Real music's value is the aim.
     """
-    ends = np.searchsorted(piece.bar, np.arange(len(piece.starts)), side="right")
+    bounds = np.searchsorted(piece.bar, np.arange(len(piece.starts) + 1)).tolist()
     content = np.stack([piece.position, piece.pitch], axis=1)
-    bars = [content[begin:end].tobytes() for begin, end in zip([0, *ends[:-1]], ends, strict=True) if end > begin]
+    bars = [content[begin:end].tobytes() for begin, end in pairwise(bounds) if end > begin]
     return 1.0 - len(set(bars)) / len(bars) if bars else float("nan")
 
 
