@@ -195,13 +195,14 @@ def missing(comparison: Comparison) -> Iterator[str]:
     if frechet is None:
         yield "no temperature makes it as diverse as MLE"
     elif not frechet[0].below:
-        yield f"dFréchet at equal diversity is {frechet[0]}"
+        yield f"at equal diversity Fréchet distance differs by {frechet[0]}"
     elif not frechet[0].value <= -LEAST_GAIN * frechet[1]:
-        yield f"dFréchet {frechet[0].value:+.3g} is less than {LEAST_GAIN:.0%} of MLE's {frechet[1]:.3g}"
+        than = f"less than {LEAST_GAIN:.0%} of MLE's {frechet[1]:.3g}"
+        yield f"at equal diversity Fréchet distance differs by {frechet[0].value:+.3g}, {than}"
     if auc is None:
         yield "there are too few pieces for an AUC"
     elif not auc[0].below:
-        yield f"dAUC at equal diversity is {auc[0]}"
+        yield f"at equal diversity AUC differs by {auc[0]}"
     bits = comparison.level(comparison.bits, comparison.method)
     base = comparison.level(comparison.bits, comparison.baseline)
     if bits is None or base is None:
@@ -270,18 +271,19 @@ def _copied_limit(comparison: Comparison) -> float | None:
 
 def _known(comparison: Comparison) -> list[str]:
     said = []
-    for figure, name in (("frechet", "dFréchet"), ("c2st_auc", "dAUC")):
+    for figure, name in (("frechet", "Fréchet distance"), ("c2st_auc", "AUC")):
         found = comparison.matched(figure)
         if found is not None:
-            said.append(f"{name} at equal diversity {found[0]}")
+            said.append(f"at equal diversity {name} differs by {found[0]}")
     bits = comparison.plain(comparison.bits)
     if bits is not None:
-        said.append(f"d{_words(comparison.bits)} {bits}")
+        said.append(f"{_words(comparison.bits)} differ by {bits}")
     return said or ["nothing could be compared"]
 
 
 def _size(difference: Estimate, base: float) -> str:
-    return f"{-difference.value / base:.0%}" if base > 0 else str(difference)
+    share = f"{-difference.value / base:.0%}, " if base > 0 else ""
+    return f"{share}d {difference}"
 
 
 def _words(figure: str) -> str:

@@ -1,0 +1,408 @@
+"""One or several runs evaluated: their rows, differences and verdicts, and the document that `--json` prints.
+
+Runs of one recipe are its training seeds: row by row they are pooled, and a method of run k is compared with the
+maximum likelihood phase of run k, from which it began. The test split is read here alone; which phase `sample`
+should use is chosen on the validation split (`phases`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqgan_music import __version__
+from seqgan_music import config as configs
+from seqgan_music.config import Config
+from seqgan_music.errors import InputError, RunError
+from seqgan_music.evaluate import phases as run_phases
+from seqgan_music.evaluate import result, verdicts
+from seqgan_music.evaluate.bootstrap import Estimate, Measured, between_runs
+from seqgan_music.evaluate.figures import Row, catalogue, measure
+from seqgan_music.evaluate.ground import PLAIN, Ground, Options
+from seqgan_music.evaluate.material import Material
+from seqgan_music.evaluate.phases import Phase
+from seqgan_music.evaluate.sources import GeneratorSource, Source
+from seqgan_music.learning import checkpoint
+from seqgan_music.music import corpus, vocabulary
+from seqgan_music.music.metrics.features import VERSION
+from seqgan_music.music.metrics.windows import BARS
+from seqgan_music.music.tokenizers import Tokenizer
+from seqgan_music.tokenset import Splits, TokenSet
+
+_COPIES_TOLD = 5
+
+Show = Callable[[str], None]
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the table, by run. `kind` is "reference", "baseline" or "method"."""
+
+    name: str
+    kind: str
+    phase: int | None
+    temperature: float | None
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run folder, read."""
+
+    folder: Path
+    config: Config
+    tokenizer: Tokenizer
+    splits: Splits
+    names: Sequence[str]
+    phases: Sequence[Phase]
+
+    @classmethod
+    def of(cls, folder: Path) -> Opened:
+        """Read a run. Raises RunError, ConfigError."""
+        if not (folder / "config.toml").is_file():
+            raise RunError(f"{folder} is not a run: it has no config.toml. Train one: seqgan-music train DIR.")
+        config = configs.load(str(folder / "config.toml"))
+        tokenizer = vocabulary.load(folder / "vocabulary.json")
+        splits = Splits.load(folder / "tokens.npz")
+        phases = run_phases.of_run(folder, config)
+        return cls(folder, config, tokenizer, splits, corpus.labels(folder / "scan.json"), phases)
+
+    def generator(self, phase: Phase) -> GeneratorSource:
+        """Load what a phase ended with."""
+        generator = checkpoint.load_generator(self.folder, phase.checkpoint)
+        if generator.vocabulary_size != len(self.tokenizer.vocabulary):
+            raise RunError(
+                f"{self.folder}: checkpoint '{phase.checkpoint}' has {generator.vocabulary_size} tokens,"
+                f" vocabulary.json {len(self.tokenizer.vocabulary)}: they are of different runs."
+            )
+        return GeneratorSource(generator, self.tokenizer.end_id)
+
+
+@dataclass
+class Evaluation:
+    """What was found. Methods are compared with the row `baseline`; `chosen` and `copies` are for one run alone."""
+
+    ground: Ground
+    runs: Sequence[Path]
+    split: str
+    started: float
+    baseline: str = "mle"
+    entries: list[Entry] = field(default_factory=list)
+    chosen: Document | None = None
+    copies: list[Document] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def bits(self) -> str:
+        """Name of the figure of held-out likelihood."""
+        return f"bits_per_{self.ground.test.unit_name}"
+
+    def add(self, name: str, phase: int | None, sources: Sequence[Source], show: Show) -> Material:
+        """Draw and measure a method at every temperature, a source for each run; return the first one's at T=1."""
+        plain: Material | None = None
+        for temperature in self.ground.options.grid:
+            rows = []
+            for number, source in enumerate(sources, 1):
+                show(
+                    f"{name} at T={temperature:g}"
+                    + (f", run {number} of {len(sources)}" if len(sources) > 1 else "")
+                )
+                material = self.ground.draw(source, temperature)
+                rows.append(self.ground.measured(material, source, temperature))
+                if temperature == PLAIN and plain is None:
+                    plain = material
+            self.entries.append(Entry(name, "method", phase, temperature, rows))
+        assert plain is not None  # the grid holds 1
+        return plain
+
+    def row(self, name: str, temperature: float | None = None) -> Entry | None:
+        """Return a row by its name and temperature, or None."""
+        return next((e for e in self.entries if e.name == name and e.temperature == temperature), None)
+
+    def curve(self, name: str) -> dict[float, list[Mapping[str, Measured]]]:
+        """Return a method's figures by temperature and run."""
+        return {
+            e.temperature: [row.figures for row in e.rows]
+            for e in self.entries
+            if e.name == name and e.kind == "method" and e.temperature is not None
+        }
+
+    def methods(self) -> list[str]:
+        """Return the names of the methods, in their order."""
+        return list(dict.fromkeys(entry.name for entry in self.entries if entry.kind == "method"))
+
+    def verdicts(self) -> dict[str, verdicts.Judgement]:
+        """Return what is said of each method but the baseline."""
+        real = self.row("real")
+        if self.baseline not in self.methods() or real is None:
+            return {}
+        return {
+            name: verdicts.judge(
+                verdicts.Comparison(
+                    self.curve(name), self.curve(self.baseline), real.rows[0].figures, self.bits, self._rng
+                )
+            )
+            for name in self.methods()
+            if name != self.baseline
+        }
+
+    def figures(self, entry: Entry) -> dict[str, Estimate]:
+        """Return the figures that every run of a row has, with their intervals."""
+        names = [f.name for f in catalogue(self.ground.test.unit_name)]
+        return {
+            name: between_runs([row.figures[name] for row in entry.rows], self._rng())
+            for name in names
+            if all(name in row.figures for row in entry.rows)
+        }
+
+    def differences(self) -> Iterator[Document]:
+        """Yield the differences of every method to the baseline, temperature by temperature."""
+        for entry in self.entries:
+            base = self.row(self.baseline, entry.temperature)
+            if entry.kind != "method" or entry.name == self.baseline or base is None:
+                continue
+            found = {
+                name: between_runs(
+                    [a.figures[name] - b.figures[name] for a, b in zip(entry.rows, base.rows, strict=True)],
+                    self._rng(),
+                )
+                for name in self.figures(entry)
+                if all(name in row.figures for row in base.rows)
+            }
+            yield {
+                "name": entry.name,
+                "against": self.baseline,
+                "temperature": entry.temperature,
+                "figures": {name: _plain(estimate) for name, estimate in found.items()},
+            }
+
+    def document(self) -> Document:
+        """Return all of it as plain values."""
+        ground = self.ground
+        return {
+            "format": result.FORMAT,
+            "features": VERSION,
+            "version": __version__,
+            "read": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "runs": [str(run) for run in self.runs],
+            "seed": ground.options.seed,
+            "split": self.split,
+            "data": {
+                "train_pieces": len(ground.splits.train),
+                "test_pieces": ground.reference.material.count,
+                "test_windows": len(ground.reference.material.windows),
+                "windows_compared": len(ground.reference.kept.windows),
+                "generated_pieces": ground.count,
+                "unit": ground.test.unit_name,
+                "bars_a_window": BARS,
+            },
+            "temperatures": list(ground.options.grid),
+            "metrics": [asdict(one) for one in catalogue(ground.test.unit_name)],
+            "rows": [self._row(entry) for entry in self.entries],
+            "differences": list(self.differences()),
+            "verdicts": [
+                {"name": name, "verdict": str(found.verdict), "why": found.why}
+                for name, found in self.verdicts().items()
+            ],
+            "chosen": self.chosen,
+            "copies": self.copies,
+            "notes": self.notes,
+            "seconds": round(self.seconds, 1),
+        }
+
+    def _row(self, entry: Entry) -> Document:
+        curves = np.array([row.lag_curve for row in entry.rows])
+        document: Document = {
+            "name": entry.name,
+            "kind": entry.kind,
+            "phase": entry.phase,
+            "temperature": entry.temperature,
+            "windows": round(float(np.mean([row.windows for row in entry.rows])), 1),
+            "figures": {name: _plain(estimate) for name, estimate in self.figures(entry).items()},
+            "lag_curve": [None if math.isnan(value) else float(value) for value in curves.mean(0)],
+        }
+        if entry.rows[0].features and entry.temperature in (None, PLAIN):
+            document["features"] = entry.rows[0].features
+        return document
+
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.ground.options.seed + 7)
+
+
+def _quietly(text: str) -> None:
+    """Show nothing."""
+
+
+def evaluate(folder: Path, options: Options, *, against: Path | None = None, show: Show = _quietly) -> Evaluation:
+    """Evaluate one run on its test split, or on the music in `against`, and choose the phase to sample from.
+
+    `show` is told what is being done. Raises RunError for a run that cannot be used, InputError for such music.
+    """
+    run = Opened.of(folder)
+    found = _begin([run], options, against, show)
+    if run.phases[0].number is None:
+        found.notes.append(
+            "The run has no checkpoints of its phases (an older version made it): only its best state."
+        )
+    materials = {
+        phase.name: found.add(phase.name, phase.number, [run.generator(phase)], show) for phase in run.phases
+    }
+    show("choosing")
+    chosen, why = _choose(found.ground, run)
+    found.chosen = {
+        "phase": chosen.number,
+        "name": chosen.name,
+        "checkpoint": chosen.checkpoint,
+        "sha256": chosen.sha256,
+        "why": why,
+    }
+    found.copies = _longest_copies(found.ground, chosen.name, materials[chosen.name])
+    found.seconds = time.perf_counter() - found.started
+    return found
+
+
+def compare(folders: Sequence[Path], options: Options, *, show: Show = _quietly) -> Evaluation:
+    """Evaluate several runs on the one test split that they share.
+
+    Runs that differ in their seed alone are pooled, phase by phase. Otherwise each run is a row, as `sample` would
+    use it, and the first stands where MLE does; a run may be compared with itself.
+    Raises RunError where there are fewer than two, or they learnt from different music.
+    """
+    if len(folders) < 2:
+        raise RunError("Give at least two runs to compare.")
+    runs = [Opened.of(folder) for folder in folders]
+    for other in runs[1:]:
+        _check_same_music(runs[0], other)
+    found = _begin(runs, options, None, show)
+    if len({run.folder.resolve() for run in runs}) == len(runs) and len({_recipe(run) for run in runs}) == 1:
+        for phase in runs[0].phases:
+            sources = [run.generator(next(p for p in run.phases if p.name == phase.name)) for run in runs]
+            found.add(phase.name, phase.number, sources, show)
+    else:
+        names = _different([run.folder.resolve().name for run in runs])
+        found.baseline = names[0]
+        found.notes.append(f"The runs are not seeds of one recipe. The first, {names[0]}, stands where MLE does.")
+        for name, run in zip(names, runs, strict=True):
+            found.add(
+                name, None, [run.generator(Phase(name, None, result.chosen(run.folder).checkpoint, ""))], show
+            )
+    found.seconds = time.perf_counter() - found.started
+    return found
+
+
+def _begin(runs: Sequence[Opened], options: Options, against: Path | None, show: Show) -> Evaluation:
+    """Measure the rows that no run changes."""
+    started = time.perf_counter()
+    show("reading")
+    first = runs[0]
+    halves = _halves(against, first) if against is not None else None
+    ground = Ground(first.splits, first.tokenizer, options, names=first.names, against=halves)
+    split = "test" if against is None else f"against {against.name}"
+    found = Evaluation(ground, [run.folder for run in runs], split, started)
+    show("real")
+    found.entries.append(Entry("real", "reference", None, None, [ground.measured(ground.other, None)]))
+    for name, source in ground.baselines():
+        show(name)
+        row = ground.measured(ground.draw(source, PLAIN), source)
+        found.entries.append(Entry(name, "baseline", None, None, [row]))
+    return found
+
+
+def _choose(ground: Ground, run: Opened) -> tuple[Phase, str]:
+    """Compare the phases on the validation split, at T=1, with samples that nothing else sees."""
+    figures: dict[str, Mapping[str, Measured]] = {}
+    bits = f"bits_per_{ground.test.unit_name}"
+    for phase in run.phases if len(run.phases) > 1 else ():
+        source = run.generator(phase)
+        row = measure(ground.draw(source, PLAIN, seed=1), ground.validation)
+        nll = float(source.nll(run.splits.validation, PLAIN).sum()) / math.log(2)
+        figures[phase.name] = row.figures | {
+            bits: Measured(nll / int(run.splits.validation.units.sum()), np.zeros(0))
+        }
+    return run_phases.choose(run.phases, figures, bits)
+
+
+def _longest_copies(ground: Ground, name: str, material: Material) -> list[Document]:
+    """Return the longest runs that a method copied from the training set, the nearest piece named."""
+    longest = [
+        (run.notes, number, run) for number, run in enumerate(ground.index.longest_runs(material.pieces)) if run
+    ]
+    longest.sort(key=lambda one: (-one[0], one[1]))
+    return [
+        {
+            "file": f"{name}-{number + 1}",
+            "notes": notes,
+            "bar": run.start_bar,
+            "source": run.source,
+            "source_bar": run.source_bar,
+            "transposed": run.transposed,
+        }
+        for notes, number, run in longest[:_COPIES_TOLD]
+    ]
+
+
+def _halves(folder: Path, run: Opened) -> tuple[TokenSet, TokenSet]:
+    """Read other music with the run's tokenizer, in two halves that share no tune. Raises InputError."""
+    scan = corpus.scan(folder, run.config.corpus, progress=True, check=False)
+    families = sorted({piece.family for piece in scan.kept})
+    sides: list[list[list[int]]] = [[], []]
+    sources: list[list[int]] = [[], []]
+    for number, (scanned, piece) in enumerate(zip(scan.kept, scan.pieces, strict=True)):
+        side = families.index(scanned.family) % 2
+        rows = run.tokenizer.encode(piece)
+        sides[side].extend(rows)
+        sources[side].extend([number] * len(rows))
+    if not all(sides):
+        raise InputError(f"{folder} has too little music to compare with: at least two different tunes are needed.")
+    train = run.splits.train
+    halves = [
+        TokenSet.from_rows(
+            rows,
+            vocabulary_size=train.vocabulary_size,
+            start_id=train.start_id,
+            end_id=train.end_id,
+            units=[run.tokenizer.units(row) for row in rows],
+            unit_name=train.unit_name,
+            sources=numbers,
+        )
+        for rows, numbers in zip(sides, sources, strict=True)
+    ]
+    return halves[0], halves[1]
+
+
+def _check_same_music(first: Opened, other: Opened) -> None:
+    """Raise RunError where two runs were not made from the same pieces, split and tokenized alike."""
+    for name in ("train", "validation", "test"):
+        mine, theirs = getattr(first.splits, name), getattr(other.splits, name)
+        if not (np.array_equal(mine.ids, theirs.ids) and np.array_equal(mine.offsets, theirs.offsets)):
+            raise RunError(
+                f"{first.folder} and {other.folder} learnt from different music: only one can be compared."
+            )
+
+
+def _recipe(run: Opened) -> tuple[Config, tuple[str, ...]]:
+    """What training seeds of one recipe share."""
+    return replace(run.config, seed=0), tuple(phase.name for phase in run.phases)
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    seen = Counter[str]()
+    made = []
+    for name in names:
+        seen[name] += 1
+        made.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return made
+
+
+def _plain(estimate: Estimate) -> dict[str, float]:
+    """Return an estimate without what is not known."""
+    return {name: value for name, value in asdict(estimate).items() if math.isfinite(value)}
