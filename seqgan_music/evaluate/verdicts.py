@@ -12,9 +12,11 @@ COLLAPSED   at T=1 no window of music, or entropy below 0.8 of MLE's, or distinc
 BEATS MLE   at equal diversity dFréchet is below 0 and by 10% or more, and dAUC is below 0; at T=1 bits a note are
             at most MLE's and 2%; copied share is at most the real pieces' and 2 points, and not above MLE's (lower
             end of d above 0); nor is the lag curve farther from the real one.
-MIXED       dFréchet, dAUC or bits (by 2%) is better, but another condition of BEATS MLE fails.
-TRADED      at T=1 Fréchet distance or AUC is better and self-BLEU-4 higher, but nothing is at equal diversity.
-WORSE       dFréchet or dAUC is above 0, or bits a note are above MLE's by more than 2%; nothing is better.
+TRADED      at T=1 Fréchet distance or AUC is better and self-BLEU-4 higher, but neither is at equal diversity.
+MIXED       dFréchet, dAUC or bits (by 2%) is better, but another condition of BEATS MLE fails. Where no temperature
+            makes the two equally diverse, d is that at T=1.
+WORSE       dFréchet or dAUC (such as they are for MIXED) is above 0, or bits a note are above MLE's by more than
+            2%; nothing is better.
 NO EFFECT   the rest.
 NOT JUDGED  there is no MLE row, or no figure that both have.
 
@@ -128,10 +130,10 @@ def judge(comparison: Comparison) -> Judgement:
     known = _known(comparison)
     if gains and not lacking:
         return Judgement(Verdict.BEATS, _sentence([*known, "copied share and bits are no worse"]))
-    if gains:
-        return Judgement(Verdict.MIXED, _sentence([f"{' and '.join(gains)}, but {lacking[0]}", *lacking[1:]]))
     if traded := trade(comparison):
         return Judgement(Verdict.TRADED, _sentence([traded, *known]))
+    if gains:
+        return Judgement(Verdict.MIXED, _sentence([f"{' and '.join(gains)}, but {lacking[0]}", *lacking[1:]]))
     if losses:
         return Judgement(Verdict.WORSE, _sentence(losses))
     return Judgement(Verdict.NO_EFFECT, _sentence(known))
@@ -166,9 +168,11 @@ def collapse(comparison: Comparison) -> Iterator[str]:
 def better(comparison: Comparison) -> Iterator[str]:
     """Say what is better than MLE's beyond doubt."""
     for figure, name in (("frechet", "Fréchet distance"), ("c2st_auc", "AUC")):
-        found = comparison.matched(figure)
+        found, plain = comparison.matched(figure), comparison.plain(figure)
         if found is not None and found[0].below:
             yield f"{name} at equal diversity is lower by {_size(*found)}"
+        elif found is None and plain is not None and plain.below:
+            yield f"{name} at T=1 is lower, d {plain}"
     bits = comparison.plain(comparison.bits)
     base = comparison.level(comparison.bits, comparison.baseline)
     if bits is not None and base is not None and bits.below and bits.value < -BITS * base:
@@ -221,15 +225,18 @@ def missing(comparison: Comparison) -> Iterator[str]:
 
 
 def trade(comparison: Comparison) -> str | None:
-    """Say what it gained for diversity at T=1, where nothing is left of it at equal diversity."""
+    """Say what it gained for diversity at T=1, where nothing is gained at equal diversity."""
     narrower = comparison.plain("self_bleu_4")
     if narrower is None or not narrower.above:
         return None
+    looks = []
     for figure, name in (("frechet", "Fréchet distance"), ("c2st_auc", "AUC")):
-        found = comparison.plain(figure)
-        if found is not None and found.below:
-            return f"at T=1 {name} looks better, d {found}, and self-BLEU-4 is higher, d {narrower}"
-    return None
+        found, plain = comparison.matched(figure), comparison.plain(figure)
+        if found is not None and found[0].below:
+            return None
+        if plain is not None and plain.below:
+            looks.append(f"{name} looks better, d {plain}")
+    return f"at T=1 {' and '.join(looks)}, and self-BLEU-4 is higher, d {narrower}" if looks else None
 
 
 def at_equal_diversity(
