@@ -7,7 +7,9 @@ from html import escape
 
 from seqgan_music.music.notes import Bar, Piece
 
-_BEAT_WIDTH, _ROW_HEIGHT, _LEFT, _TOP, _TITLE = 16, 7, 30, 16, 20
+BEAT_WIDTH, LEFT = 16, 30
+"""Pixels a beat, and pixels before the first one: where a playhead stands."""
+_ROW_HEIGHT, _TOP, _TITLE = 7, 16, 20
 _BLACK_KEYS = {1, 3, 6, 8, 10}
 _LEAST_ROWS = 24
 
@@ -23,15 +25,15 @@ def roll_svg(piece: Piece, *, title: str | None = None) -> str:
     octaves. Rows of black keys are grey, a line stands under every C, bars are numbered. A piece without notes
     gives one empty bar.
     """
-    pixels = _BEAT_WIDTH / piece.ticks_per_beat
+    pixels = BEAT_WIDTH / piece.ticks_per_beat
     bars = list(piece.bars()) or [_first_bar(piece)]
     low, high = _pitch_range(note.pitch for note in piece.notes)
     head = _TOP + (_TITLE if title else 0)
     bottom = head + (high - low + 1) * _ROW_HEIGHT
-    right = _LEFT + max(bars[-1].end, piece.end) * pixels
+    right = LEFT + max(bars[-1].end, piece.end) * pixels
 
     def x(tick: float) -> str:
-        return _short(_LEFT + tick * pixels)
+        return _short(LEFT + tick * pixels)
 
     def y(pitch: int) -> int:
         return head + (high - pitch) * _ROW_HEIGHT
@@ -46,7 +48,7 @@ def roll_svg(piece: Piece, *, title: str | None = None) -> str:
     to_right = f"H{_short(right)}"
     rows = range(low, high + 1)
     octaves = [pitch for pitch in rows if pitch % 12 == 0]
-    black = "".join(f"M{_LEFT} {y(p)}{to_right}v{_ROW_HEIGHT}H{_LEFT}z" for p in rows if p % 12 in _BLACK_KEYS)
+    black = "".join(f"M{LEFT} {y(p)}{to_right}v{_ROW_HEIGHT}H{LEFT}z" for p in rows if p % 12 in _BLACK_KEYS)
     bar_lines = [*(bar.start for bar in bars), bars[-1].end]
     beats = [tick for bar in bars for tick in _inner_beats(bar, piece.ticks_per_beat)]
     # Numbers need about 20 pixels; where bars are narrower only every so many is numbered.
@@ -58,10 +60,10 @@ def roll_svg(piece: Piece, *, title: str | None = None) -> str:
             f'viewBox="0 0 {width} {height}" role="img" aria-label="{label}" '
             'font-family="sans-serif" shape-rendering="crispEdges">',
             '<rect width="100%" height="100%" fill="#fff"/>',
-            *([f'<text x="{_LEFT}" y="15" font-size="12" fill="{_INK}">{label}</text>'] if title else []),
+            *([f'<text x="{LEFT}" y="15" font-size="12" fill="{_INK}">{label}</text>'] if title else []),
             f'<path fill="{_BLACK_ROW}" d="{black}"/>',
             path(_BEAT_LINE, (f"M{x(tick)} {head}V{bottom}" for tick in beats)),
-            path(_OCTAVE_LINE, (f"M{_LEFT} {y(pitch) + _ROW_HEIGHT}{to_right}" for pitch in octaves)),
+            path(_OCTAVE_LINE, (f"M{LEFT} {y(pitch) + _ROW_HEIGHT}{to_right}" for pitch in octaves)),
             path(_BAR_LINE, (f"M{x(tick)} {head}V{bottom}" for tick in bar_lines)),
             f'<g font-size="10" fill="{_TEXT}">',
             *(f'<text x="4" y="{y(pitch) + _ROW_HEIGHT}">C{pitch // 12 - 1}</text>' for pitch in octaves),

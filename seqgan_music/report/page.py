@@ -1,0 +1,62 @@
+"""The whole page: its sections, style and script in one file that asks for nothing from anywhere."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.resources import files
+
+from seqgan_music import __version__
+from seqgan_music.report import sections
+from seqgan_music.report.listening import Sample
+from seqgan_music.report.markup import Html, tag
+from seqgan_music.report.sources import Sources
+
+_PARTS = {
+    "verdict": "Verdict",
+    "listen": "Listen",
+    "figures": "Figures",
+    "learning": "Learning",
+    "music": "Training music",
+}
+
+
+def page(sources: Sources, samples: Sequence[Sample]) -> str:
+    """Return the report as HTML."""
+    style, script = (
+        Html((files(__package__) / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js")
+    )
+    # Of scripts only this very one runs, and nothing is loaded: not even a mistake in escaping could do harm.
+    digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; media-src data:; script-src 'sha256-{digest}'"
+    name = sources.folder.resolve().name
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="generator", content=f"seqgan-music {__version__}"),
+        tag("title", f"{name}: seqgan-music"),
+        tag("style", style),
+    )
+    body = tag(
+        "body",
+        tag(
+            "header",
+            tag("p", f"seqgan-music {__version__}", class_="soft"),
+            tag("h1", name),
+            sections.tiles(sources),
+            tag("nav", [tag("a", text, href=f"#{part}") for part, text in _PARTS.items()], aria_label="Sections"),
+        ),
+        tag(
+            "main",
+            sections.verdict(sources),
+            sections.listen(samples),
+            sections.figures(sources),
+            sections.learning(sources),
+            sections.music(sources),
+        ),
+        tag("script", script),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"

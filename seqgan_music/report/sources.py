@@ -1,0 +1,81 @@
+"""What a report is made of: the files of a run folder, read leniently, since a report is also for broken runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqgan_music.errors import RunError
+from seqgan_music.evaluate import result
+
+Document = Mapping[str, Any]
+Line = Mapping[str, float]
+
+_TEXT_KEYS = ("method",)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A run folder as a report sees it; a file that is missing or damaged is None or empty.
+
+    lines   evaluations while training (`metrics.jsonl`), values that are numbers and the method's name
+    scan    which files were used, skipped, why (`scan.json`)
+    config  `config.toml` as text
+    notes   what the trainer had to say: phases that ended early, roll-backs
+    """
+
+    folder: Path
+    config: str
+    lines: tuple[Document, ...]
+    scan: Document | None
+    evaluation: Document | None
+    notes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, run: Path) -> Sources:
+        """Read a run folder. Raises RunError where it is none."""
+        if not (run / "config.toml").is_file():
+            raise RunError(f"{run} is not a run: it has no config.toml. Train one: seqgan-music train DIR.")
+        scan, last = _json(run / "scan.json"), _json(run / "checkpoints" / "last.json")
+        progress = last.get("progress") if last else None
+        notes = progress.get("notes") if isinstance(progress, dict) else None
+        return cls(
+            run,
+            (run / "config.toml").read_text(encoding="utf-8", errors="replace"),
+            tuple(_lines(run / "metrics.jsonl")),
+            scan,
+            result.read(run),
+            tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else (),
+        )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    try:
+        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for text in texts:
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue  # cut short by a stop
+        if isinstance(line, dict) and {"phase", "method", "seconds"} <= line.keys():
+            found.append({k: v for k, v in line.items() if k in _TEXT_KEYS or _is_number(v)})
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None

@@ -1,0 +1,140 @@
+"""Headless Chromium, driven over a pipe by its DevTools protocol: opens a page, runs scripts, takes pictures."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OPTIONS = (
+    "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars", "--mute-audio",
+)  # fmt: skip
+
+
+class Page:
+    """One tab. `events` keeps what the browser told: requests, errors, what the console got."""
+
+    def __init__(self, to_browser: int, from_browser: int) -> None:
+        self._to, self._from, self._buffer, self._number = to_browser, from_browser, b"", 0
+        self._session: str | None = None
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and return its result; events that come meanwhile are kept."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer["error"]
+                return answer.get("result", {})  # type: ignore[no-any-return]
+
+    def open(self, file: Path, *, width: int = 1000, height: int = 800, dark: bool = False) -> None:
+        """Show a file from disk in a window of that size, and wait until it has loaded."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.events.clear()
+        self.call("Page.navigate", url=file.resolve().as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self._read()
+
+    def run(self, script: str) -> Any:
+        """Run a script as if by a user's gesture, wait for what it promises, and return its value."""
+        answer = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def click(self, x: float, y: float) -> None:
+        """Click with the left button at a place of the window."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def press(self, key: str, code: int) -> None:
+        """Press a key and let it go."""
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def picture(self, path: Path, *, whole: bool = True) -> None:
+        """Write what is shown as PNG, the whole page or the window."""
+        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def problems(self) -> list[str]:
+        """Return requests for anything but the page itself and its data, errors, and what the console got."""
+        found = []
+        for event in self.events:
+            name, told = event["method"], event["params"]
+            if name == "Network.requestWillBeSent" and not told["request"]["url"].startswith(("file:", "data:")):
+                found.append(f"request {told['request']['url'][:200]}")
+            elif name in ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled"):
+                found.append(json.dumps(told)[:500])
+        return found
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            data = os.read(self._from, 1 << 20)
+            assert data, "Chromium has ended"
+            self._buffer += data
+        text, _, self._buffer = self._buffer.partition(b"\0")
+        message: dict[str, Any] = json.loads(text)
+        if "method" in message:
+            self.events.append(message)
+        return message
+
+
+@contextmanager
+def chromium() -> Iterator[Page]:
+    """Start Chromium with an empty profile and yield a tab; it ends with the block."""
+    assert CHROMIUM is not None
+    (in_read, in_write), (out_read, out_write) = os.pipe(), os.pipe()
+
+    def pipes() -> None:
+        # Chromium reads commands from 3 and answers on 4.
+        read, write = os.dup(in_read), os.dup(out_write)
+        os.dup2(read, 3)
+        os.dup2(write, 4)
+
+    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(
+            [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}", "about:blank"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=pipes,
+            close_fds=False,
+        )
+        os.close(in_read)
+        os.close(out_write)
+        try:
+            yield Page(in_write, out_read)
+        finally:
+            os.close(in_write)
+            process.terminate()
+            process.wait(20)
+            os.close(out_read)
