@@ -84,6 +84,9 @@ def verdict(sources: Sources) -> Html:
     return section(
         "verdict",
         "Did the adversarial phase help?",
+        tag("p", "The run was trained further since: evaluate it again.", class_="bad badge")
+        if sources.stale
+        else None,
         tag("div", cards, class_="cards"),
         tag("p", "What ", tag("code", "sample"), f" uses: {chosen['name']}. {_sentence(chosen['why'])}")
         if isinstance(chosen, dict)
@@ -132,6 +135,11 @@ def figures(sources: Sources) -> Html:
             or tag("p", "Without a Fréchet distance and self-BLEU-4 there is no picture of quality and diversity."),
             tag("div", comparison.form(evaluation), comparison.drift(evaluation), class_="stack"),
             class_="pair",
+        ),
+        tag(
+            "p",
+            "Trained phases at temperature 1, with 95% intervals; ↓ lower is better, ↑ higher is better, ≈ as real.",
+            class_="soft",
         ),
         comparison.table(evaluation),
         [
@@ -221,7 +229,7 @@ def _basis(evaluation: Mapping[str, Any]) -> str:
     if "windows_compared" in data:
         parts.append(f"{data['windows_compared']:,} windows compared in every row")
     parts.append(f"split: {evaluation.get('split', 'test')}, seed {evaluation.get('seed', '')}")
-    return _sentence("; ".join(parts)) + " Intervals are 95%, from resampled pieces."
+    return _sentence("; ".join(parts)) + " Intervals are from resampled pieces."
 
 
 def _sentence(text: str) -> str:

@@ -25,6 +25,7 @@ class Sources:
     lines   evaluations while training (`metrics.jsonl`), values that are numbers and the method's name
     scan    which files were used, skipped, why (`scan.json`)
     config  `config.toml` as text
+    stale   whether the evaluation is of checkpoints that the run no longer has
     notes   what the trainer had to say: phases that ended early, roll-backs
     """
 
@@ -33,6 +34,7 @@ class Sources:
     lines: tuple[Document, ...]
     scan: Document | None
     evaluation: Document | None
+    stale: bool
     notes: tuple[str, ...]
 
     @classmethod
@@ -40,6 +42,7 @@ class Sources:
         """Read a run folder. Raises RunError where it is none."""
         if not (run / "config.toml").is_file():
             raise RunError(f"{run} is not a run: it has no config.toml. Train one: seqgan-music train DIR.")
+        evaluation = result.read(run)
         scan, last = _json(run / "scan.json"), _json(run / "checkpoints" / "last.json")
         progress = last.get("progress") if last else None
         notes = progress.get("notes") if isinstance(progress, dict) else None
@@ -48,7 +51,8 @@ class Sources:
             (run / "config.toml").read_text(encoding="utf-8", errors="replace"),
             tuple(_lines(run / "metrics.jsonl")),
             scan,
-            result.read(run),
+            evaluation,
+            bool(evaluation and evaluation.get("chosen")) and result.chosen(run) is result.BEST,
             tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else (),
         )
 
