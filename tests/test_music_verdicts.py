@@ -107,6 +107,14 @@ def test_a_method_without_music_has_collapsed() -> None:
     assert judged(silent) == Judgement(Verdict.COLLAPSED, "It writes no window of music.")
 
 
+def test_who_copies_no_more_than_people_for_all_one_knows_does_not_copy() -> None:
+    unsure = curve(**BETTER)
+    unsure[1.0][0] |= row({"copied_share": 0.1}, spread=0.05)
+    found = judged(unsure)
+    assert found.verdict is Verdict.MIXED
+    assert "10% of its windows hold a copied run, 5% of real ones do" in found.why
+
+
 def test_without_a_baseline_nothing_is_judged() -> None:
     assert judged(curve(), {}).verdict is Verdict.NOT_JUDGED
 

@@ -5,8 +5,8 @@ distance and the C2ST's AUC are compared *at equal diversity*: each method is a 
 off at the same self-BLEU-4, and d is the mean over the self-BLEU-4 that both curves reach. So no temperature can
 win. In this order:
 
-COPIES      at T=1 more windows than the real pieces' own share and 2 points hold a run copied from the training
-            set, and more than MLE's (lower end of d above 0).
+COPIES      at T=1 more windows than of the real pieces hold a run copied from the training set, by 2 points and
+            beyond doubt, and more than of MLE's (lower ends of both differences above 0).
 COLLAPSED   at T=1 no window of music, or entropy below 0.8 of MLE's, or distinct-4 below 0.8 of the lesser of MLE's
             and the real pieces'.
 BEATS MLE   at equal diversity dFréchet is below 0 and by 10% or more, and dAUC is below 0; at T=1 bits a note are
@@ -141,12 +141,15 @@ def judge(comparison: Comparison) -> Judgement:
 
 def copies(comparison: Comparison) -> str | None:
     """Say that it copies, where it does."""
-    share, more = comparison.level("copied_share", comparison.method), comparison.plain("copied_share")
-    limit = _copied_limit(comparison)
-    if share is None or more is None or limit is None or not (share > limit and more.above):
+    runs, real = comparison.method.get(1.0, ()), comparison.real.get("copied_share")
+    more = comparison.plain("copied_share")
+    if real is None or more is None or not more.above:
         return None
-    real = limit - COPIED
-    return f"{share:.0%} of its windows hold a run copied from the training set, of real ones {real:.0%} do"
+    above_real = between_runs([one["copied_share"] - real for one in runs], comparison.rng())
+    if not (above_real.above and above_real.value > COPIED):
+        return None
+    share = real.value + above_real.value
+    return f"{share:.0%} of its windows hold a run copied from the training set, of real ones {real.value:.0%} do"
 
 
 def collapse(comparison: Comparison) -> Iterator[str]:
