@@ -222,6 +222,20 @@ def test_transposed_and_near_duplicates_are_one_family(tmp_path: Path) -> None:
     assert len(set(family.values())) == 5
 
 
+def test_tunes_with_one_section_in_common_are_one_family(tmp_path: Path) -> None:
+    notes = families.SECTION + families.SHINGLE  # so many have SECTION shingles
+    shared, short = tune(90, notes), tune(91, notes - 1)
+    write(
+        tmp_path,
+        a=tune(1, 100) + shared + tune(2, 100),
+        b=tune(3, 90) + transposed(shared, 4) + tune(4, 90),
+        c=tune(5, 100) + short + tune(6, 100),
+        d=tune(7, 90) + short + tune(8, 90),
+        e=tune(9, 100),
+    )
+    assert scan(tmp_path, CONFIG).related == (("near", ("a.mid", "b.mid")),)
+
+
 @st.composite
 def relatives(draw: st.DrawFn) -> tuple[list[np.ndarray], list[int]]:
     """Pieces and the number of the tune that each is a version of."""

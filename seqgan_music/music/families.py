@@ -4,8 +4,9 @@ A family is what must not be torn apart by a split, or held-out figures would re
 
 - *exact* duplicates where every onset, pitch and duration agrees;
 - *transposed* where they agree after moving one by an interval in pitch and an offset in time;
-- *near* where their top lines share half of the shingles of the smaller one. A shingle is `SHINGLE` successive
-  moves (interval in semitones, inter-onset time in ticks), so it does not change under transposition.
+- *near* where their top lines share half of the shingles of the smaller one, or `SECTION` of them: a phrase of four
+  bars or so that stands in both, as when two tunes have one part in common. A shingle is `SHINGLE` successive moves
+  (interval in semitones, inter-onset time in ticks), so it does not change under transposition.
 
 Families are the connected groups of these relations.
 """
@@ -26,6 +27,7 @@ Hashes = npt.NDArray[np.uint64]
 
 SHINGLE = 6
 NEAR = 0.5
+SECTION = 16
 LEAST_SHARED = 8  # below this half of a short tune is a formula that many tunes share
 _NEIGHBOURS = 8  # pieces with one shingle that are compared directly; the rest of a large group is reached in steps
 _MOST_SHINGLES = 2_000_000  # above this candidates are looked for in a fixed sample of all shingles
@@ -110,7 +112,7 @@ def shingles(notes: Array) -> Hashes:
 
 
 def near_duplicates(sets: Sequence[Hashes]) -> list[tuple[int, int]]:
-    """Return pairs (a, b), a < b, of shingle sets that share at least `NEAR` of the smaller one.
+    """Return pairs (a, b), a < b, of shingle sets that share at least `NEAR` of the smaller one, or `SECTION`.
 
     Candidates come from an inverted index in which each set meets only its next few neighbours under a shingle:
     of a large group of near-duplicates not every pair is returned, but enough to connect the group.
@@ -132,7 +134,8 @@ def near_duplicates(sets: Sequence[Hashes]) -> list[tuple[int, int]]:
     pairs, shared = np.unique(np.concatenate(met), return_counts=True)
     lefts, rights = np.divmod(pairs, max(1, len(sets)))
     # A true pair may miss some meetings under crowded shingles; a quarter of them is enough to look closer.
-    needed = np.maximum(2, share * NEAR / 2 * np.minimum(sizes[lefts], sizes[rights]))
+    wanted = np.minimum(SECTION, NEAR * np.minimum(sizes[lefts], sizes[rights]))
+    needed = np.maximum(2, share * wanted / 2)
     return [
         (int(a), int(b))
         for a, b in zip(lefts[shared >= needed], rights[shared >= needed], strict=True)
@@ -142,7 +145,7 @@ def near_duplicates(sets: Sequence[Hashes]) -> list[tuple[int, int]]:
 
 def _near(a: Hashes, b: Hashes) -> bool:
     shared = len(np.intersect1d(a, b, assume_unique=True))
-    return shared >= max(LEAST_SHARED, NEAR * min(len(a), len(b)))
+    return shared >= min(SECTION, max(LEAST_SHARED, NEAR * min(len(a), len(b))))
 
 
 def sides(families: Sequence[str], validation_share: float, test_share: float) -> dict[str, str]:
