@@ -42,6 +42,10 @@ Show = Callable[[str], None]
 Document = dict[str, Any]
 
 
+def _quietly(text: str) -> None:
+    """Show nothing."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A row of the table, by run. `kind` is "reference", "baseline" or "method"."""
@@ -99,6 +103,8 @@ class Evaluation:
     chosen: Document | None = None
     copies: list[Document] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
+    """When the test split was read, each time."""
     seconds: float = 0.0
 
     @property
@@ -106,16 +112,28 @@ class Evaluation:
         """Name of the figure of held-out likelihood."""
         return f"bits_per_{self.ground.test.unit_name}"
 
+    @classmethod
+    def begin(
+        cls, ground: Ground, runs: Sequence[Path], split: str, started: float, show: Show = _quietly
+    ) -> Evaluation:
+        """Measure the rows that no run changes."""
+        found = cls(ground, runs, split, started)
+        show("real")
+        found.entries.append(Entry("real", "reference", None, None, [ground.measured(ground.other, None)]))
+        for name, source in ground.baselines():
+            show(name)
+            row = ground.measured(ground.draw(source, PLAIN), source)
+            found.entries.append(Entry(name, "baseline", None, None, [row]))
+        return found
+
     def add(self, name: str, phase: int | None, sources: Sequence[Source], show: Show) -> Material:
         """Draw and measure a method at every temperature, a source for each run; return the first one's at T=1."""
         plain: Material | None = None
         for temperature in self.ground.options.grid:
             rows = []
             for number, source in enumerate(sources, 1):
-                show(
-                    f"{name} at T={temperature:g}"
-                    + (f", run {number} of {len(sources)}" if len(sources) > 1 else "")
-                )
+                which = f", run {number} of {len(sources)}" if len(sources) > 1 else ""
+                show(f"{name} at T={temperature:g}{which}")
                 material = self.ground.draw(source, temperature)
                 rows.append(self.ground.measured(material, source, temperature))
                 if temperature == PLAIN and plain is None:
@@ -192,7 +210,7 @@ class Evaluation:
             "format": result.FORMAT,
             "features": VERSION,
             "version": __version__,
-            "read": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "read": self.reads,
             "runs": [str(run) for run in self.runs],
             "seed": ground.options.seed,
             "split": self.split,
@@ -238,10 +256,6 @@ class Evaluation:
         return np.random.default_rng(self.ground.options.seed + 7)
 
 
-def _quietly(text: str) -> None:
-    """Show nothing."""
-
-
 def evaluate(folder: Path, options: Options, *, against: Path | None = None, show: Show = _quietly) -> Evaluation:
     """Evaluate one run on its test split, or on the music in `against`, and choose the phase to sample from.
 
@@ -253,9 +267,17 @@ def evaluate(folder: Path, options: Options, *, against: Path | None = None, sho
         found.notes.append(
             "The run has no checkpoints of its phases (an older version made it): only its best state."
         )
-    materials = {
-        phase.name: found.add(phase.name, phase.number, [run.generator(phase)], show) for phase in run.phases
-    }
+    materials: dict[str, Material] = {}
+    for phase in run.phases:
+        same = next(one for one in run.phases if one.sha256 == phase.sha256)
+        if same is phase:
+            materials[phase.name] = found.add(phase.name, phase.number, [run.generator(phase)], show)
+        else:  # it went back to where it had begun
+            materials[phase.name] = materials[same.name]
+            again = [entry for entry in found.entries if entry.kind == "method" and entry.name == same.name]
+            found.entries += [replace(entry, name=phase.name, phase=phase.number) for entry in again]
+    if against is None:
+        found.reads = [*(result.read(folder) or {}).get("read", ()), time.strftime("%Y-%m-%d %H:%M:%S")]
     show("choosing")
     chosen, why = _choose(found.ground, run)
     found.chosen = {
@@ -283,7 +305,8 @@ def compare(folders: Sequence[Path], options: Options, *, show: Show = _quietly)
     for other in runs[1:]:
         _check_same_music(runs[0], other)
     found = _begin(runs, options, None, show)
-    if len({run.folder.resolve() for run in runs}) == len(runs) and len({_recipe(run) for run in runs}) == 1:
+    different = len({run.folder.resolve() for run in runs}) == len(runs)
+    if different and all(_recipe(run) == _recipe(runs[0]) for run in runs):
         for phase in runs[0].phases:
             sources = [run.generator(next(p for p in run.phases if p.name == phase.name)) for run in runs]
             found.add(phase.name, phase.number, sources, show)
@@ -292,29 +315,21 @@ def compare(folders: Sequence[Path], options: Options, *, show: Show = _quietly)
         found.baseline = names[0]
         found.notes.append(f"The runs are not seeds of one recipe. The first, {names[0]}, stands where MLE does.")
         for name, run in zip(names, runs, strict=True):
-            found.add(
-                name, None, [run.generator(Phase(name, None, result.chosen(run.folder).checkpoint, ""))], show
-            )
+            used = Phase(name, None, result.chosen(run.folder).checkpoint, "")
+            found.add(name, None, [run.generator(used)], show)
     found.seconds = time.perf_counter() - found.started
     return found
 
 
 def _begin(runs: Sequence[Opened], options: Options, against: Path | None, show: Show) -> Evaluation:
-    """Measure the rows that no run changes."""
+    """Read the music and measure the rows that no run changes."""
     started = time.perf_counter()
     show("reading")
     first = runs[0]
     halves = _halves(against, first) if against is not None else None
     ground = Ground(first.splits, first.tokenizer, options, names=first.names, against=halves)
     split = "test" if against is None else f"against {against.name}"
-    found = Evaluation(ground, [run.folder for run in runs], split, started)
-    show("real")
-    found.entries.append(Entry("real", "reference", None, None, [ground.measured(ground.other, None)]))
-    for name, source in ground.baselines():
-        show(name)
-        row = ground.measured(ground.draw(source, PLAIN), source)
-        found.entries.append(Entry(name, "baseline", None, None, [row]))
-    return found
+    return Evaluation.begin(ground, [run.folder for run in runs], split, started, show)
 
 
 def _choose(ground: Ground, run: Opened) -> tuple[Phase, str]:
