@@ -82,12 +82,14 @@ def test_a_last_part_of_less_than_half_a_window_is_left_out(bars: int, kept: lis
 
 
 def test_a_window_keeps_its_meters_and_tempos_and_cuts_its_last_note() -> None:
-    meters, tempos = (Meter(0, 4, 4), Meter(17 * BAR, 3, 4)), (Tempo(0, 90.0), Tempo(20 * BAR, 100.0))
+    meters = (Meter(0, 4, 4), Meter(17 * BAR, 3, 4))
+    tempos = (Tempo(0, 80.0), Tempo(16 * BAR, 90.0), Tempo(20 * BAR, 100.0))
     piece = Piece((Note(0, 60, 9), Note(15 * BAR, 62, 3 * BAR), Note(24 * BAR, 64, 9)), 12, meters, tempos, 7, "x")
     first, second = windows(piece)
     assert first.notes[-1] == Note(15 * BAR, 62, BAR)
     assert second.notes == (Note(8 * BAR, 64, 9),)
     assert second.meters == (Meter(0, 4, 4), Meter(BAR, 3, 4))
+    assert first.tempos == (Tempo(0, 80.0),)
     assert second.tempos == (Tempo(0, 90.0), Tempo(4 * BAR, 100.0))
     assert (second.program, second.name) == (7, "x")
 
@@ -242,6 +244,21 @@ def test_degrees_are_counted_in_the_key() -> None:
     assert [minor[f"degree_{n}_share"] for n in range(1, 7)] == [3 / 8, 1 / 8, 1 / 8, 0, 2 / 8, 1 / 8]
 
 
+def test_keys_that_fit_equally_well_are_told_apart_alike_in_every_key() -> None:
+    tie = line(*[(pitch, 12) for pitch in (60, 64, 64, 65, 65, 71)])
+    inside = [named(tie.transposed(semitones)) for semitones in range(12)]
+    degrees = {tuple(found[f"degree_{n}_share"] for n in range(1, 7)) for found in inside}
+    assert len(degrees) == 1
+
+
+def test_the_profiles_of_keys_are_music21s() -> None:
+    from music21.analysis.discrete import KrumhanslKessler
+
+    profiles = KrumhanslKessler()
+    assert frozen._MAJOR.tolist() == profiles.getWeights("major")
+    assert frozen._MINOR.tolist() == profiles.getWeights("minor")
+
+
 def test_scaling_by_a_set_gives_it_mean_0_and_sigma_1_where_it_varies() -> None:
     table = np.random.default_rng(1).normal(3, 2, (50, 4))
     table[:, 2] = 7
@@ -380,6 +397,7 @@ def test_losing_count_a_slip_of_meter_and_rests() -> None:
     assert meter_share(line(*[(60, 24)] * 16)) == 1
     assert bars_in_meter(line((60, 30), *[(60, 24)] * 7)).tolist() == [True, False, False, False]
     assert meter_share(line((60, 36), *[(0, 24), (60, 24)] * 4)) == 1
+    assert meter_share(line((60, 48), *[(0, 24), (60, 24)] * 4)) == 1
     slip = (Meter(0, 4, 4), Meter(2 * BAR, 3, 4), Meter(2 * BAR + 36, 4, 4))
     assert bars_in_meter(line(*[(60, 12)] * 19, meters=slip)).tolist() == [True, True, False, True, True]
     lasting = (Meter(0, 4, 4), Meter(5 * BAR, 3, 4))
