@@ -55,8 +55,8 @@ def quality_and_diversity(evaluation: Document) -> Html | None:
         (row, place) for row in evaluation["rows"] if row["kind"] != "method" and (place := _place(row)) is not None
     ]
     real = next((row for row, _ in others if row["name"] == "real"), None)
-    xs = [x for one in series for x, _ in one.points]
-    ys = [y for one in series for _, y in one.points]
+    xs = [x for _, some in errors for across, _ in some for x in across]
+    ys = [y for _, some in errors for _, upward in some for y in upward]
     if real is not None:
         xs.append(_value(real, _ACROSS))
         ys.extend(_interval(real, _UP))
@@ -65,8 +65,8 @@ def quality_and_diversity(evaluation: Document) -> Html | None:
     near = [(row, (x, y)) for row, (x, y) in others if y <= high and min(xs) - wide <= x <= max(xs) + wide]
     far = [row["name"] for row, _ in others if row["name"] not in {shown["name"] for shown, _ in near}]
     axes = Axes(
-        charts.span([*xs, *(x for _, (x, _) in near)], margin=0.14),
-        charts.span([*ys, *(y for _, (_, y) in near)], margin=0.14, zero=True),
+        charts.span([*xs, *(x for _, (x, _) in near)], margin=0.08),
+        charts.span([*ys, *(y for _, (_, y) in near)], margin=0.08, zero=True),
         width=400,
         height=330,
         bottom=38,

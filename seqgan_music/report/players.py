@@ -51,7 +51,7 @@ def _beside(nearest: Nearest) -> Html:
     text = f"Nearest training tune: {copied}."
     return tag(
         "details",
-        tag("summary", text),
+        tag("summary", text, class_="nearest"),
         tag("p", f"The training tune from bar {copied.source_bar} on:", class_="soft"),
         _roll(nearest.excerpt, f"Training tune {copied.source}", []),
     )

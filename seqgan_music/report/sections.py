@@ -138,7 +138,8 @@ def figures(sources: Sources) -> Html:
         ),
         tag(
             "p",
-            "Trained phases at temperature 1, with 95% intervals; ↓ lower is better, ↑ higher is better, ≈ as real.",
+            "Trained phases at temperature 1, with 95% intervals. "
+            "↓ lower is better, ↑ higher is better, ≈ like real music is better.",
             class_="soft",
         ),
         comparison.table(evaluation),

@@ -13,7 +13,6 @@ from seqgan_music.errors import RunError
 from seqgan_music.evaluate import result
 
 Document = Mapping[str, Any]
-Line = Mapping[str, float]
 
 _TEXT_KEYS = ("method",)
 
