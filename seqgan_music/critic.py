@@ -34,12 +34,17 @@ class Critic:
 
     @classmethod
     def open(cls, run: Path) -> Critic | None:
-        """Return the critic of a run's last checkpoint; None where no phase trained one. Raises RunError."""
+        """Return the critic of a run's last checkpoint; None where nothing has trained one yet.
+
+        Raises RunError, ConfigError.
+        """
         config = configs.load(str(run / "config.toml"))
-        if not trained(config):
+        if not any(methods.kind(phase).uses_discriminator for phase in config.phases):
+            return None
+        tensors, document = checkpoint.load(run, "last")
+        if not _trained(config, document.get("progress")):
             return None
         tokenizer = vocabulary.load(run / "vocabulary.json")
-        tensors, _ = checkpoint.load(run, "last")
         model = discriminators.create(config.discriminator, len(tokenizer.vocabulary), config.sequence_length)
         try:
             model.load_state_dict(checkpoint.unprefixed(tensors, "discriminator"))
@@ -92,6 +97,12 @@ class Critic:
         return found
 
 
-def trained(config: Config) -> bool:
-    """Say whether a phase of a run trains the discriminator."""
-    return any(methods.kind(phase).uses_discriminator for phase in config.phases)
+def _trained(config: Config, progress: object) -> bool:
+    """Say whether a phase that trains the discriminator has done a round; `progress` is the trainer's."""
+    if not isinstance(progress, dict):
+        return False
+    phase, round_ = progress.get("phase"), progress.get("round")
+    if not isinstance(phase, int) or not isinstance(round_, int):
+        return False
+    begun = config.phases[: phase + (round_ > 0)]
+    return any(methods.kind(one).uses_discriminator for one in begun)

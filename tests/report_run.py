@@ -116,8 +116,9 @@ def evaluation(run: Path, **changes: Any) -> dict[str, Any]:
             "sha256": saved["sha256"],
             "why": "of seed 1",
         },
-        "copies": [],
-        "notes": [],
+        "read": ["2026-01-01 10:00:00", "2026-01-02 10:00:00"],
+        "copies": [{"file": "mle-7", "notes": 14, "bar": 26, "source": f"{HOSTILE}.mid", "source_bar": 3}],
+        "notes": ["A note on this evaluation."],
         "seconds": 41.0,
         **changes,
     }

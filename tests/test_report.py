@@ -147,6 +147,9 @@ def test_the_evaluation_is_shown(run: Path) -> None:
     )
     assert "-4.00 -6.00 to -2.00 better" in shown
     assert "+0.010 -0.010 to +0.030 no clear difference" in shown
+    assert "The test split has been read 2 times" in shown
+    assert "A note on this evaluation." in shown
+    assert f"14 notes from bar 26 of mle-7 on, as in {HOSTILE}.mid, bar 3" in shown
     assert "novelty-8" not in shown  # a figure that no row has is left out
     assert shown.index("note density") < shown.index("pitch range")  # what differs most comes first
 
@@ -286,8 +289,22 @@ def test_the_critic_gives_each_bar_the_mean_of_its_windows() -> None:
     assert max(whole) - min(whole) < 1e-9
 
 
-def test_a_critic_is_there_only_where_one_was_trained(run: Path, tmp_path: Path) -> None:
-    assert critic.Critic.open(run) is not None
+@pytest.mark.parametrize(
+    ("phase", "rounds", "there"), [(0, 0, False), (0, 3, False), (1, 0, False), (1, 1, True), (2, 0, True)]
+)
+def test_a_critic_is_there_only_once_it_was_trained(run: Path, phase: int, rounds: int, there: bool) -> None:
+    path = run / "checkpoints" / "last.json"
+    whole = path.read_text()
+    document = json.loads(whole)
+    document["progress"] |= {"phase": phase, "round": rounds}
+    try:
+        path.write_text(json.dumps(document))
+        assert (critic.Critic.open(run) is not None) == there
+    finally:
+        path.write_text(whole)
+
+
+def test_a_run_without_an_adversarial_phase_has_no_critic(run: Path, tmp_path: Path) -> None:
     text = (run / "config.toml").read_text()
     (tmp_path / "config.toml").write_text(text[: text.rindex("[[phase]]")])
     assert critic.Critic.open(tmp_path) is None

@@ -47,6 +47,8 @@ class Axes:
     y_title: str = ""
     x_ticks: Sequence[float] = ()
     x_names: Sequence[str] = ()
+    most: int = 5
+    """Values told on an axis, about."""
 
     def at(self, x: float, y: float) -> Point:
         """Return where a value is drawn."""
@@ -108,15 +110,15 @@ def chart(label: str, axes: Axes, *drawn: Html | list[Html]) -> Html:
 def _grid(axes: Axes) -> Iterator[Html]:
     left, bottom = axes.at(axes.x[0], axes.y[0])
     right, top = axes.at(axes.x[1], axes.y[1])
-    for value in ticks(axes.y):
+    for value in ticks(axes.y, axes.most):
         _, y = axes.at(axes.x[0], value)
         yield tag("line", x1=left, x2=right, y1=y, y2=y, class_="grid")
         yield tag("text", number(value), x=left - 5, y=y + 4, class_="tick", text_anchor="end")
-    for index, value in enumerate(axes.x_ticks or ticks(axes.x)):
+    for index, value in enumerate(axes.x_ticks or ticks(axes.x, axes.most)):
         x, _ = axes.at(value, axes.y[0])
         name = axes.x_names[index] if index < len(axes.x_names) else number(value)
         yield tag("line", x1=x, x2=x, y1=bottom, y2=bottom + 3, class_="axis")
-        yield tag("text", name, x=x, y=bottom + 14, class_="tick", text_anchor="middle")
+        yield tag("text", name, x=x, y=bottom + 15, class_="tick", text_anchor="middle")
     yield tag("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="axis")
     if axes.x_title:
         yield tag("text", axes.x_title, x=right, y=axes.height - 4, class_="tick", text_anchor="end")
@@ -140,7 +142,10 @@ def lines(axes: Axes, series: Sequence[Series]) -> list[Html]:
             radius = 6.0 if index in one.large else 3.5
             drawn.append(tag("circle", title, cx=x, cy=y, r=radius, style=f"fill:{one.colour}", class_="dot"))
         for (x, y), text in zip(places, one.labels, strict=False):
-            drawn.append(tag("text", text, x=x + 7, y=y + (16 if one.below else -7), class_="label"))
+            side = -7 if x > 0.8 * axes.width else 7  # towards the middle, so that none is cut off
+            anchor = "end" if side < 0 else None
+            up = 16 if one.below else -7
+            drawn.append(tag("text", text, x=x + side, y=y + up, class_="label", text_anchor=anchor))
     return drawn
 
 

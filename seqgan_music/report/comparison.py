@@ -244,9 +244,10 @@ def _feature(name: str, real: Document, trained: Sequence[tuple[Document, str]])
         (edges[0], edges[-1] if edges[-1] > edges[0] else edges[0] + 1),
         (0.0, 1.08 * max(max(shape, default=0.0) for shape in shapes) or 1.0),
         width=240,
-        height=130,
-        left=30,
-        bottom=22,
+        height=140,
+        left=42,
+        bottom=26,
+        most=3,
     )
     told = ", ".join(f"{label} {one['overlap']:.2f}" for one, label, _ in others if "overlap" in one)
     title = name.replace("_", " ")

@@ -129,6 +129,7 @@ def figures(sources: Sources) -> Html:
         "figures",
         "Against held-out music",
         tag("p", _basis(evaluation), class_="soft"),
+        [tag("p", note, class_="soft") for note in evaluation.get("notes", ())],
         tag(
             "div",
             comparison.quality_and_diversity(evaluation)
@@ -148,6 +149,7 @@ def figures(sources: Sources) -> Html:
             for t in temperatures
         ],
         comparison.differences(evaluation),
+        _copies(evaluation),
         [
             tag("h3", "Distributions of features, at temperature 1"),
             tag(
@@ -223,6 +225,7 @@ def _reasons(scan: Document) -> Html | None:
 
 
 def _basis(evaluation: Mapping[str, Any]) -> str:
+    """Say what was compared, and how often the test split has been looked at."""
     data = evaluation.get("data", {})
     parts = []
     if "test_pieces" in data and "test_windows" in data:
@@ -230,7 +233,26 @@ def _basis(evaluation: Mapping[str, Any]) -> str:
     if "windows_compared" in data:
         parts.append(f"{data['windows_compared']:,} windows compared in every row")
     parts.append(f"split: {evaluation.get('split', 'test')}, seed {evaluation.get('seed', '')}")
-    return _sentence("; ".join(parts)) + " Intervals are from resampled pieces."
+    read = len(evaluation.get("read", ()))
+    again = (
+        f" The test split has been read {read} times: what is chosen by it is no longer held out."
+        if read > 1
+        else ""
+    )
+    return f"{_sentence('; '.join(parts))} Intervals are from resampled pieces.{again}"
+
+
+def _copies(evaluation: Mapping[str, Any]) -> Html | None:
+    """Tell the longest copied runs of all pieces that were evaluated."""
+    told = [
+        f"{one['notes']} notes from bar {one['bar']} of {one['file']} on, as in {one['source']},"
+        f" bar {one['source_bar']}"
+        for one in evaluation.get("copies", ())
+    ]
+    if not told:
+        return None
+    title = "The longest runs of notes in common with the training music, of all pieces that were evaluated"
+    return tag("details", tag("summary", title), tag("ul", [tag("li", text) for text in told]))
 
 
 def _sentence(text: str) -> str:
