@@ -29,7 +29,7 @@ from seqgan_music.music.notes import Note, Piece
 from seqgan_music.tokenset import TokenSet
 
 TOKENIZER = tokenizers.create("note_event", {}, 12)
-OPTIONS = Options(temperatures=(0.9, 1.0), pieces=40, resamples=25)
+OPTIONS = Options(temperatures=(), pieces=40, resamples=25)
 
 
 class Planted:

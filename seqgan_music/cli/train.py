@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     "--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Shorten the run to M minutes."
 )
 @click.option("--seed", type=click.IntRange(min=0, max=2**31), metavar="S", help="Change the config's seed.")
+@click.option(
+    "--seeds", type=click.IntRange(2, 100), metavar="K", help="Train K runs, RUN/seed-1 ..., and compare them."
+)
 @click.option("--track", metavar="T", help="all, melody, a track's number from 1, or its name.")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda or cuda:N.")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run that was stopped.")
@@ -36,6 +39,7 @@ def command(
     out: Path | None,
     minutes: float | None,
     seed: int | None,
+    seeds: int | None,
     track: str | None,
     device: str,
     resume: Path | None,
@@ -50,11 +54,12 @@ def command(
       seqgan-music train midi_data/
       seqgan-music train my_songs/ --track melody --minutes 10
       seqgan-music train my_songs/ --config quick --set generator.hidden=128
+      seqgan-music train my_songs/ --seeds 3 --out runs/songs
       seqgan-music train --resume runs/latest
     """
     given = {
         "DIR": folder, "--config": config_name, "--set": overrides, "--out": out, "--minutes": minutes,
-        "--seed": seed, "--track": track,
+        "--seed": seed, "--seeds": seeds, "--track": track,
     }  # fmt: skip
     if resume is not None and (others := [name for name, value in given.items() if value not in (None, ())]):
         raise click.UsageError(
@@ -78,6 +83,11 @@ def command(
     from seqgan_music.learning import devices
 
     where = devices.pick(device)
+    if settings is not None and seeds is not None:
+        from seqgan_music.cli import _seeds
+
+        _seeds.train(folder, settings, seeds=seeds, out=out, device=where, minutes=minutes, learn=_learn)
+        return
     if settings is None:
         assert resume is not None
         run = training.Run.open(resume.resolve() if os.path.islink(resume) else resume, where)
@@ -89,6 +99,12 @@ def command(
     go_on = f"seqgan-music train --resume {shlex.quote(str(run.folder))}"
     if device != "auto":
         go_on += f" --device {device}"
+    _learn(run, go_on)
+    click.echo(summary(run))
+
+
+def _learn(run: Run, go_on: str) -> None:
+    """Train to the end; `go_on` is what to type where it is stopped before."""
     screen = Screen(run)
     try:
         run.train(screen)
@@ -100,7 +116,6 @@ def command(
         raise OutputError(f"{error} Then go on: {go_on}") from None
     finally:
         screen.close()
-    click.echo(summary(run))
 
 
 class Screen:

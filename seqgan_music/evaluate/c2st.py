@@ -59,7 +59,7 @@ def grams(windows: Sequence[Piece]) -> Floats:
             hashed = (hashed[: len(symbols) - n] * _FACTOR + symbols[n:]) % _MODULUS
             row[n] = np.log1p(np.bincount(hashed * 48271 % _MODULUS % BUCKETS, minlength=BUCKETS))
     norms = np.linalg.norm(table, axis=2, keepdims=True)
-    flat: Floats = (table / np.maximum(norms, 1e-12)).reshape(len(windows), -1)
+    flat: Floats = (table / np.maximum(norms, 1e-12)).reshape(len(windows), LONGEST_GRAM * BUCKETS)
     return flat
 
 

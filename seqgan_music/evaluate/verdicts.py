@@ -18,7 +18,7 @@ MIXED       dFréchet, dAUC or bits (by 2%) is better, but another condition of 
 WORSE       dFréchet or dAUC (such as they are for MIXED) is above 0, or bits a note are above MLE's by more than
             2%; nothing is better.
 NO EFFECT   the rest.
-NOT JUDGED  there is no MLE row, or no figure that both have.
+NOT JUDGED  there is no MLE row, or too little music for a Fréchet distance.
 
 With several training runs, run k of the method is paired with run k of MLE, which it began from.
 """
@@ -124,7 +124,7 @@ def judge(comparison: Comparison) -> Judgement:
         return Judgement(Verdict.COPIES, _sentence([copied]))
     if signs := list(collapse(comparison)):
         return Judgement(Verdict.COLLAPSED, _sentence(signs))
-    if comparison.plain("frechet") is None and comparison.plain(comparison.bits) is None:
+    if comparison.plain("frechet") is None:
         return Judgement(Verdict.NOT_JUDGED, "There is too little music to compare.")
     gains, losses, lacking = list(better(comparison)), list(worse(comparison)), list(missing(comparison))
     known = _known(comparison)
