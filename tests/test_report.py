@@ -212,7 +212,7 @@ def test_what_it_was_trained_on_is_shown_with_reasons(run: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["scan.json", "metrics.jsonl", "evaluation.json", "checkpoints/last.json"])
 @pytest.mark.parametrize(
-    "content", [None, b"", b"[1]", b"{}", b'{"format": 1', b"\xff\xfe", b'{"phase": 1}\n[]\n1']
+    "content", [None, b"", b"[1]", b"{}", b'{"format": 1', b'{"format": 1}', b"\xff\xfe", b'{"phase": 1}\n[]\n1']
 )
 def test_a_damaged_file_costs_its_section_alone(run: Path, broken: str, content: bytes | None) -> None:
     evaluation(run)

@@ -46,7 +46,8 @@ def test_it_has_every_module_every_preset_and_nothing_else(wheel: Path) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "seqgan_music").rglob("*.py")}
     found = (path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.toml"))
     presets = {f"seqgan_music/{path}" for path in found}
-    assert packed == modules | presets | {"seqgan_music/py.typed"}
+    page = {f"seqgan_music/report/page.{kind}" for kind in ("css", "js")}
+    assert packed == modules | presets | page | {"seqgan_music/py.typed"}
     assert presets
 
 

@@ -42,6 +42,8 @@ class Sources:
         if not (run / "config.toml").is_file():
             raise RunError(f"{run} is not a run: it has no config.toml. Train one: seqgan-music train DIR.")
         evaluation = result.read(run)
+        if evaluation is not None and not all(isinstance(evaluation.get(key), list) for key in ("rows", "metrics")):
+            evaluation = None
         scan, last = _json(run / "scan.json"), _json(run / "checkpoints" / "last.json")
         progress = last.get("progress") if last else None
         notes = progress.get("notes") if isinstance(progress, dict) else None
