@@ -36,6 +36,9 @@ test_share = 0.2
 [generator]
 embedding = 4
 hidden = 16
+[discriminator]
+name = "cnn"
+scale = 0.02
 [evaluation]
 samples = 8
 midi_samples = 1

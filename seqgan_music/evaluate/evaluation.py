@@ -269,7 +269,7 @@ def evaluate(folder: Path, options: Options, *, against: Path | None = None, sho
         )
     materials: dict[str, Material] = {}
     for phase in run.phases:
-        same = next(one for one in run.phases if one.sha256 == phase.sha256)
+        same = next(one for one in run.phases if one.weights == phase.weights)
         if same is phase:
             materials[phase.name] = found.add(phase.name, phase.number, [run.generator(phase)], show)
         else:  # it went back to where it had begun
@@ -315,7 +315,7 @@ def compare(folders: Sequence[Path], options: Options, *, show: Show = _quietly)
         found.baseline = names[0]
         found.notes.append(f"The runs are not seeds of one recipe. The first, {names[0]}, stands where MLE does.")
         for name, run in zip(names, runs, strict=True):
-            used = Phase(name, None, result.chosen(run.folder).checkpoint, "")
+            used = run_phases.saved_phase(run.folder, name, None, result.chosen(run.folder).checkpoint)
             found.add(name, None, [run.generator(used)], show)
     found.seconds = time.perf_counter() - found.started
     return found

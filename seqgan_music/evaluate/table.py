@@ -38,8 +38,8 @@ def _lines(found: Evaluation) -> Iterator[str]:
         " of the test split" if found.split == "test" else f" {found.split}"
     )
     yield from _wrapped(
-        f"Evaluated on {of}; {len(reference.kept.windows)} windows of 16 bars are compared, {ground.count} pieces"
-        f" drawn a row" + (f", {len(found.runs)} runs" if len(found.runs) > 1 else "") + "."
+        f"Evaluated on {of}; {len(reference.kept.windows)} windows of at most 16 bars are compared,"
+        f" {ground.count} pieces drawn a row" + (f", {len(found.runs)} runs" if len(found.runs) > 1 else "") + "."
     )
     yield ""
     columns = [
