@@ -11,12 +11,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqgan_music import config
+from seqgan_music import config, run_folders
 from seqgan_music.config import ReadingConfig
 from seqgan_music.errors import ConfigError, InputError, RunError
 from seqgan_music.evaluate import result
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from seqgan_music.music.metrics.originality import Index, Run
 
 DEFAULT_BARS = 16
+BUNDLED = Path(__file__).parent / "bundled"
+"""The run that comes with the package, without the music that it learnt from."""
 SEED_LIMIT = 2**63
 
 _TOKENS_A_BEAT = 400
@@ -418,7 +421,22 @@ def check(
             raise ConfigError(f"{name} must be {bounds}, not {value}.")
 
 
-def newest_run(root: Path = Path("runs")) -> Path:
+def find_run(run: Path | None, root: Path = run_folders.RUNS) -> Path:
+    """Return the run that is meant: the one named, the newest one, or the model that comes with the package.
+
+    The latter has a name, too, "bundled". Raises RunError where it is meant and is not there.
+    """
+    if run is not None and (run.is_dir() or run != Path(BUNDLED.name)):
+        return run
+    if run is None:
+        with suppress(RunError):
+            return newest_run(root)
+    if not BUNDLED.is_dir():
+        raise RunError(f"There is no run in {root}/. Train one (seqgan-music train DIR) or name one with --run.")
+    return BUNDLED
+
+
+def newest_run(root: Path = run_folders.RUNS) -> Path:
     """Return the run that `root/latest` names (a link or a text file), else the newest one. Raises RunError."""
     latest = root / "latest"
     if latest.is_dir():

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_run import make_run, teach
 
+from seqgan_music import compose as compose_module
 from seqgan_music import compose as module
-from seqgan_music.compose import Composer, Key, Primer, bars_of, compose, newest_run
+from seqgan_music.compose import Composer, Key, Primer, bars_of, compose, find_run, newest_run
 from seqgan_music.errors import ConfigError, InputError, RunError
 from seqgan_music.music import tokenizers
 from seqgan_music.music.drafting import Draft, Ending
@@ -351,6 +352,23 @@ def test_the_newest_run(tmp_path: Path) -> None:
     latest.unlink()
     latest.symlink_to("gone")
     assert newest_run(tmp_path / "runs").name == "c"
+
+
+def test_without_a_run_of_ones_own_the_bundled_one_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compose_module, "BUNDLED", tmp_path / "package" / "bundled")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match=r"There is no run in runs/\. Train one"):
+        find_run(None)
+    (tmp_path / "package" / "bundled").mkdir(parents=True)
+    assert find_run(None) == find_run(Path("bundled")) == tmp_path / "package" / "bundled"
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "config.toml").write_text("")
+    assert find_run(None) == Path("runs/mine")
+    assert find_run(Path("elsewhere")) == Path("elsewhere")
+    (tmp_path / "bundled").mkdir()
+    assert find_run(Path("bundled")) == Path("bundled")  # a folder of that name is the user's
 
 
 def test_what_does_not_fit_is_replaced_by_its_own_kind_or_the_end(composer: Composer) -> None:

@@ -6,11 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from enumeration import every
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from seqgan_music.config import GeneratorConfig
+from seqgan_music.learning.evaluation import drift
 from seqgan_music.learning.generator import Generator, Stepper, dropout
 from seqgan_music.learning.sampling import draw, generate, next_tokens, restrict, sample
 
@@ -199,3 +201,13 @@ def test_dropout_keeps_the_mean_and_is_off_without_a_generator() -> None:
     assert dropped.unique().tolist() == pytest.approx([0.0, 4 / 3])
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.01)
     assert dropout(values, 0.25, None) is values
+
+
+def test_drift_is_the_kl_divergence() -> None:
+    now, before = make(size=4, seed=1, heads=2), make(size=4, seed=2)
+    with torch.no_grad():
+        log_probs, others = (generator.log_probs(every(4, 3)).sum(1) for generator in (now, before))
+    exact = float((log_probs.exp() * (log_probs - others)).sum()) / 3
+    ids = sample(Stepper(now, torch.float32), 40_000, 3, torch.Generator().manual_seed(0))
+    assert drift(now, now, ids[:100], None) == 0.0
+    assert drift(now, before, ids, None) == pytest.approx(exact, rel=0.05)

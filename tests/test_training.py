@@ -160,6 +160,10 @@ def test_best_is_the_lowest_held_out_loss_and_the_next_phase_starts_from_it(tmp_
     mle = [line for line in listener.lines if line["method"] == "mle"]
     first = next(line for line in listener.lines if line["method"] == "seqgan")
     assert first["validation_nats"] == min(line["validation_nats"] for line in mle)
+    assert first["kl"] == pytest.approx(0.0, abs=1e-6)
+    last = listener.lines[-1]
+    assert last["kl"] != first["kl"]
+    assert {f"reward_q{quarter}" for quarter in range(1, 5)} <= last.keys()
 
 
 def test_each_phase_leaves_the_generator_that_it_ended_with(tmp_path: Path) -> None:

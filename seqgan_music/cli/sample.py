@@ -21,7 +21,11 @@ _SUFFIXES = (".mid", ".midi")
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write, .mid or .midi.")
-@click.option("--run", type=click.Path(path_type=Path), help="Run folder; the newest of runs/ unless given.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="Run folder.  [default: the newest of runs/, else 'bundled', which comes with the package]",
+)
 @click.option(
     "-n", "--count", default=1, show_default=True, help="Pieces; more than one are numbered song-1.mid ..."
 )
@@ -79,8 +83,10 @@ def command(
     scale = compose.Key.parse(key) if key is not None else None
     seed = secrets.randbelow(10**9) if seed is None else seed
     compose.check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, number, max_copy)
-    run = run or compose.newest_run()
+    named, run = run, compose.find_run(run)
     composer = compose.Composer.open(run)
+    if named is None and run == compose.BUNDLED:
+        click.echo("no run of your own yet: using the model that comes with seqgan-music", err=True)
     if composer.chosen.checkpoint != "best":
         click.echo(f"generator {composer.chosen.name}: {composer.chosen.why}", err=True)
     files = [out] if count == 1 else [out.with_stem(f"{out.stem}-{index}") for index in range(1, count + 1)]

@@ -54,6 +54,14 @@ def samples(
     return ids, {"entropy": entropy, "distinct_4": distinct(ids.cpu().numpy(), chosen.cpu().numpy())}
 
 
+@torch.no_grad()
+def drift(generator: Generator, before: Generator, ids: Tensor, end_id: int | None) -> float:
+    """Estimate KL(G || G before), nats a token, on samples (N, T) of G: how far a phase has moved it."""
+    chosen = until_end(ids, end_id)
+    ratios = torch.cat([generator.log_probs(rows) - before.log_probs(rows) for rows in ids.split(64)])
+    return float((ratios * chosen).sum() / chosen.sum())
+
+
 def distinct(ids: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_], n: int = 4) -> float:
     """Return the share of different ones among all n-grams of chosen tokens (N, T): 0 to 1, NaN without any.
 

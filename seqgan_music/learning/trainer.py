@@ -128,6 +128,8 @@ class Trainer:
         self._method: methods.Method | None = None
         self._rngs: dict[str, torch.Generator] = {}
         self._last_samples: tuple[Tensor, dict[str, float]] | None = None
+        self._before: Generator | None = None
+        """What an adversarial phase began with."""
 
     def parameters(self) -> dict[str, int]:
         """Return the number of weights of each model."""
@@ -201,10 +203,14 @@ class Trainer:
 
     def _begin_phase(self) -> None:
         """Build the method of the current phase; its randomness depends on the seed and the phase alone."""
-        seed = self.config.seed * 1_000_003 + 7919 * (self.progress.phase + 1)
+        phase = self.progress.phase
+        seed = self.config.seed * 1_000_003 + 7919 * (phase + 1)
         setting = self._setting(self.generator, self.discriminator, seed)
         self._rngs = {"data": setting.data_rng, "model": setting.model_rng}
-        self._method = methods.create(self.config.phases[self.progress.phase], setting)
+        self._method = methods.create(self.config.phases[phase], setting)
+        self._before = None
+        if phase > 0 and self._method.adversarial and checkpoint.exists(self.run, phase_name(phase - 1)):
+            self._before = checkpoint.load_generator(self.run, phase_name(phase - 1), str(self.device))
 
     def _end_phase(
         self, listener: Listener, choice: ChoiceConfig, method: methods.Method, reason: str | None
@@ -278,6 +284,8 @@ class Trainer:
             held_out = evaluation.held_out(generator, self.validation, config.sequence_length)
             length, end_id = config.sequence_length, self.train_data.end_id
             ids, measures = evaluation.samples(generator, config.evaluation.samples, length, rng, end_id)
+            if self._before is not None:
+                measures["kl"] = evaluation.drift(generator, self._before, ids, end_id)
             probed = self._probe(ids) if self._probe is not None else {}
             self._last_samples = ids, {**held_out, **measures, **probed}
         ids, measures = self._last_samples

@@ -28,7 +28,7 @@ PANELS = (
         "of the generator (g, or train in nats a token) and the discriminator (d)",
         ("train_nats", "g_loss", "d_loss", "mediator"),
     ),
-    Panel("Rewards", "of sampled tokens: mean, at the first and at the last one", ("reward",)),
+    Panel("Rewards", "of sampled tokens: mean, and by quarter of the sequence", ("reward",)),
     Panel("KL to the policy before", "nats a token; how far the generator has moved", ("kl",)),
     Panel("Entropy", "nats a token of the generator's samples; a fall is a loss of diversity", ("entropy",)),
     Panel("Distinct-4", "share of different ones among the 4-grams of samples", ("distinct_4",)),
@@ -39,7 +39,7 @@ PANELS = (
 )
 _NAMES = {
     "train_nats": "train", "g_loss": "g", "d_loss": "d", "mediator_nats": "mediator", "reward": "mean",
-    "reward_first": "first", "reward_last": "last",
+    "reward_q1": "first quarter", "reward_q2": "second", "reward_q3": "third", "reward_q4": "last quarter",
 }  # fmt: skip
 
 

@@ -143,8 +143,7 @@ class Reinforce:
             "g_loss": float(loss.detach()),
             "g_norm": float(norm),
             "reward": float((values * weight).sum() / weight.sum()),
-            "reward_first": float(values[:, 0].mean()),
-            "reward_last": float(values[:, -1].mean()),
+            **_by_position(values, weight),
         }
 
     def expected_seconds(self) -> float:
@@ -172,3 +171,9 @@ class Reinforce:
         restore_optimizer(self._g_optimizer, unprefixed(tensors, "g_adam"))
         self._anchor.load_state_dict(unprefixed(tensors, "anchor"))
         self._round = counters["round"]
+
+
+def _by_position(values: Tensor, weight: Tensor) -> dict[str, float]:
+    """Return the mean reward (B, T) of each quarter of the positions, where anything was chosen (B, T)."""
+    sums = [(v.sum(), w.sum()) for v, w in zip((values * weight).chunk(4, 1), weight.chunk(4, 1), strict=True)]
+    return {f"reward_q{n}": float(total / count) for n, (total, count) in enumerate(sums, 1) if count > 0}
