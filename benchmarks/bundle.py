@@ -43,15 +43,15 @@ domain. None of that music is in this folder. {test} more pieces were kept apart
 **What it is.** An LSTM that looks back by attention ({weights:,} weights), over the tokens of `note_event`, from
 the phase `{name}` of `seqgan-music train midi_data/` (preset `default`, seed {seed}; `config.toml`): {why}.
 
-**How good it is.** Held-out test split, 16-bar windows, temperature 1; docs/metrics.md says what each figure means and
-what fools it.
+**How good it is.** Held-out test split, 16-bar windows, temperature 1; docs/metrics.md says what each figure means
+and what fools it.
 
 | | {heads} |
 |---|{rule}
 {rows}
 
-**What it cannot do.** One instrument, no dynamics. Phrases and returning bars, no form over minutes. It may quote the
-tunes that it learnt from: it does not carry them, so `sample --max-copy` needs a run of your own.
+**What it cannot do.** One instrument, no dynamics. Phrases and returning bars, no form over minutes. It may quote
+the tunes that it learnt from: it does not carry them, so `sample --max-copy` needs a run of your own.
 
 Licence: MIT, as the code. Made by `benchmarks/bundle.py`.
 """

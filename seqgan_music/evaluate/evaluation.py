@@ -7,6 +7,7 @@ should use is chosen on the validation split (`phases`).
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import Counter
@@ -366,18 +367,26 @@ def _longest_copies(ground: Ground, name: str, material: Material) -> list[Docum
 
 
 def _halves(folder: Path, run: Opened) -> tuple[TokenSet, TokenSet]:
-    """Read other music with the run's tokenizer, in two halves that share no tune. Raises InputError."""
+    """Read other music with the run's tokenizer, in two halves that share no tune with each other or the run's.
+
+    Raises InputError where there are not two such tunes.
+    """
     scan = corpus.scan(folder, run.config.corpus, progress=True, check=False)
-    families = sorted({piece.family for piece in scan.kept})
+    known = _families(run.folder / "scan.json")
+    new = sorted({piece.family for piece in scan.kept} - known)
+    side_of = {family: number % 2 for number, family in enumerate(new)}
     sides: list[list[list[int]]] = [[], []]
     sources: list[list[int]] = [[], []]
     for number, (scanned, piece) in enumerate(zip(scan.kept, scan.pieces, strict=True)):
-        side = families.index(scanned.family) % 2
-        rows = run.tokenizer.encode(piece)
-        sides[side].extend(rows)
-        sources[side].extend([number] * len(rows))
+        side = side_of.get(scanned.family)
+        if side is not None:
+            rows = run.tokenizer.encode(piece)
+            sides[side].extend(rows)
+            sources[side].extend([number] * len(rows))
     if not all(sides):
-        raise InputError(f"{folder} has too little music to compare with: at least two different tunes are needed.")
+        raise InputError(
+            f"{folder} has too little to compare with: at least two tunes that {run.folder} has not seen."
+        )
     train = run.splits.train
     halves = [
         TokenSet.from_rows(
@@ -394,13 +403,23 @@ def _halves(folder: Path, run: Opened) -> tuple[TokenSet, TokenSet]:
     return halves[0], halves[1]
 
 
+def _families(scan_json: Path) -> set[str]:
+    """Return the tunes that a run's folder of music held; none where its scan cannot be read."""
+    try:
+        files = json.loads(scan_json.read_bytes())["files"]
+        return {str(piece["family"]) for file in files for piece in file["pieces"] if piece["status"] == "kept"}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return set()
+
+
 def _check_same_music(first: Opened, other: Opened) -> None:
     """Raise RunError where two runs were not made from the same pieces, split and tokenized alike."""
     for name in ("train", "validation", "test"):
         mine, theirs = getattr(first.splits, name), getattr(other.splits, name)
         if not (np.array_equal(mine.ids, theirs.ids) and np.array_equal(mine.offsets, theirs.offsets)):
             raise RunError(
-                f"{first.folder} and {other.folder} learnt from different music: only one can be compared."
+                f"{first.folder} and {other.folder} learnt from different music, or it was split in another way:"
+                " their figures cannot be compared."
             )
 
 

@@ -1,8 +1,9 @@
 """The phases of a run that have a checkpoint, and which of them `sample` should use.
 
 The choice is made on the validation split, with samples that nothing else sees. A later phase takes the place of
-the one chosen so far only where it is better in Fréchet distance and no worse in what could hide behind that: AUC (by
-more than 0.01), bits a note (2%), copied share (2 points). So maximum likelihood stays unless there is a reason.
+the one chosen so far only where it is better in Fréchet distance and no worse in what could hide behind that: AUC
+(by more than 0.01), bits a note (2%), copied share (2 points). So maximum likelihood stays unless something speaks
+against it.
 """
 
 from __future__ import annotations
