@@ -38,6 +38,11 @@ class Estimate:
         ends = "" if math.isnan(self.low) else f" [{self.low:+z.3g}, {self.high:+z.3g}]"
         return f"{self.value:+z.3g}{ends}"
 
+    def within(self, least: float, most: float | None) -> Estimate:
+        """Return it with an interval that does not leave the figure's range."""
+        low, high = np.clip([self.low, self.high], least, most)
+        return Estimate(self.value, float(low), float(high))
+
     @property
     def below(self) -> bool:
         """Whether the whole interval lies below 0."""

@@ -25,6 +25,8 @@ FOLDS = 5
 LONGEST_GRAM = 4
 BUCKETS = 256
 """Columns that the n-grams of each length share."""
+GRAMS_WEIGHT = 3.0
+"""Of the n-grams against the features, whose columns have a standard deviation of 1."""
 REGULARISATION = 0.1
 """Inverse strength of the L2 penalty (C of scikit-learn)."""
 
@@ -83,7 +85,7 @@ def auc(real: Side, generated: Side, rng: np.random.Generator) -> Measured | Non
         train, test = fold != number, fold == number
         mean, sd = table[train].mean(0), table[train].std(0)
         scaled = np.clip((table - mean) / np.where(sd > 0, sd, 1.0), -5.0, 5.0)
-        inputs = np.concatenate([scaled, 3.0 * hashed], 1)
+        inputs = np.concatenate([scaled, GRAMS_WEIGHT * hashed], 1)
         classifier = LogisticRegression(C=REGULARISATION, max_iter=300)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a fit that stops early is still a classifier

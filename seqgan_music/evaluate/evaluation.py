@@ -176,12 +176,12 @@ class Evaluation:
 
     def figures(self, entry: Entry) -> dict[str, Estimate]:
         """Return the figures that every run of a row has, with their intervals."""
-        names = [f.name for f in catalogue(self.ground.test.unit_name)]
-        return {
-            name: between_runs([row.figures[name] for row in entry.rows], self._rng())
-            for name in names
-            if all(name in row.figures for row in entry.rows)
-        }
+        found = {}
+        for figure in catalogue(self.ground.test.unit_name):
+            if all(figure.name in row.figures for row in entry.rows):
+                estimate = between_runs([row.figures[figure.name] for row in entry.rows], self._rng())
+                found[figure.name] = estimate.within(0.0, figure.most)
+        return found
 
     def differences(self) -> Iterator[Document]:
         """Yield the differences of every method to the baseline, temperature by temperature."""

@@ -37,13 +37,17 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Figure:
-    """How a figure is shown. `better` is "lower", "higher", or "real": the nearer to the real row's the better."""
+    """How a figure is shown. `better` is "lower", "higher", or "real": the nearer to the real row's the better.
+
+    No figure is below 0; `most` is the most that it can be, or None.
+    """
 
     name: str
     title: str
     unit: str
     better: str
     format: str
+    most: float | None = None
 
 
 def catalogue(unit: str) -> list[Figure]:
@@ -52,21 +56,21 @@ def catalogue(unit: str) -> list[Figure]:
         Figure(f"bits_per_{unit}", f"bits a {unit}", "bits", "lower", ".3f"),
         Figure("bits_per_beat", "bits a beat", "bits", "lower", ".3f"),
         Figure("frechet", "Fréchet distance", "", "lower", ".2f"),
-        Figure("overlap", "mean overlap area", "", "higher", ".3f"),
+        Figure("overlap", "mean overlap area", "", "higher", ".3f", 1.0),
         Figure("w1", "mean W1", "sigmas", "lower", ".3f"),
-        Figure("c2st_auc", "AUC of a new classifier", "", "lower", ".3f"),
-        Figure("bleu_4", "BLEU-4", "", "real", ".3f"),
-        Figure("self_bleu_4", "self-BLEU-4", "", "real", ".3f"),
-        Figure("distinct_4", "distinct-4", "", "real", ".3f"),
-        Figure("lag_distance", "lag distance", "", "lower", ".3f"),
-        Figure(f"novelty_{NOVELTY}", f"novelty-{NOVELTY}", "", "real", ".3f"),
-        Figure("copied_share", "copied share", "", "real", ".3f"),
-        Figure("valid_share", "valid share", "", "higher", ".3f"),
-        Figure("ended_share", "share that ends", "", "higher", ".3f"),
-        Figure("meter_share", "bars that keep the meter", "", "real", ".3f"),
+        Figure("c2st_auc", "AUC of a new classifier", "", "lower", ".3f", 1.0),
+        Figure("bleu_4", "BLEU-4", "", "real", ".3f", 1.0),
+        Figure("self_bleu_4", "self-BLEU-4", "", "real", ".3f", 1.0),
+        Figure("distinct_4", "distinct-4", "", "real", ".3f", 1.0),
+        Figure("lag_distance", "lag distance", "", "lower", ".3f", 1.0),
+        Figure(f"novelty_{NOVELTY}", f"novelty-{NOVELTY}", "", "real", ".3f", 1.0),
+        Figure("copied_share", "copied share", "", "real", ".3f", 1.0),
+        Figure("valid_share", "valid share", "", "higher", ".3f", 1.0),
+        Figure("ended_share", "share that ends", "", "higher", ".3f", 1.0),
+        Figure("meter_share", "bars that keep the meter", "", "real", ".3f", 1.0),
         *(Figure(f"frechet_{name}", f"Fréchet distance, {_words(name)}", "", "lower", ".2f") for name in PLACES),
         Figure("entropy", "entropy", "nats a token", "real", ".3f"),
-        Figure("paper_bleu_4", "BLEU-4 of the SeqGAN paper", "", "higher", ".3f"),
+        Figure("paper_bleu_4", "BLEU-4 of the SeqGAN paper", "", "higher", ".3f", 1.0),
         Figure("paper_mse", "MSE of the SeqGAN paper", "semitones²", "lower", ".2f"),
     ]  # fmt: skip
 

@@ -44,10 +44,12 @@ from seqgan_music.tokenset import Splits, TokenSet
 PLAIN = 1.0
 """The temperature at which a generator is what it was trained to be."""
 
+MOST_WINDOWS = 1000
+"""Compared a row; more take longer and tell little more."""
+
 _MORE = 1.3
 """Pieces drawn for each real one: generated pieces may be shorter, and windows must not run out."""
 _LEAST_PIECES = 40
-_MOST_PIECES = 2000
 _MOST_SCALED = 4000
 """Training windows that the features are scaled by."""
 
@@ -59,7 +61,7 @@ class Options:
     temperatures: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1)
     """At which every method is sampled; 1 is always among them."""
     pieces: int = 0
-    """Pieces drawn a row; 0 means 1.3 times as many as the test split has, at least 40."""
+    """Pieces drawn a row; 0 means 1.3 for each real piece that is compared, at least 40."""
     seed: int = 1
     """Of sampling and of resampling."""
     resamples: int = 200
@@ -108,11 +110,11 @@ class Ground:
         self.index = Index(train)
         self.scaling = Scaling.of(feature_table([w for piece in train for w in windows(piece)][:_MOST_SCALED]))
         self.length = min(MOST_TOKENS, int(max(self.test.lengths.max(), other.lengths.max())))
-        count = options.pieces or max(_LEAST_PIECES, math.ceil(_MORE * len(self.test)))
-        self.count = options.pieces or min(count, _MOST_PIECES)
         real = self.prepare(_all(self.test), owners(self.test))
         self.other = self.prepare(_all(other), owners(other))
-        most = min(len(real.windows), len(self.other.windows))
+        most = min(len(real.windows), len(self.other.windows), MOST_WINDOWS)
+        share = most / max(1, len(real.windows))  # of the test split's pieces that the comparison needs
+        self.count = options.pieces or max(_LEAST_PIECES, math.ceil(_MORE * share * len(self.test)))
         self.reference = Reference.of(real, most, options.resamples, self.scaling, options.seed)
 
     def prepare(self, drawn: Drawn, owners: npt.NDArray[np.int64] | None = None) -> Material:
