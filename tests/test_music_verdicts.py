@@ -100,6 +100,7 @@ def test_what_is_nowhere_as_diverse_never_beats_mle() -> None:
     assert found.verdict is Verdict.MIXED
     assert "no temperature makes it as diverse" in found.why
     assert judged(curve(shift=0.5, frechet=12.0)).verdict is Verdict.WORSE
+    assert "diversity nowhere being equal, Fréchet distance differs by +0 " in judged(curve(shift=0.5)).why
 
 
 def test_a_method_without_music_has_collapsed() -> None:

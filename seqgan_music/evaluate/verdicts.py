@@ -282,9 +282,11 @@ def _copied_limit(comparison: Comparison) -> float | None:
 def _known(comparison: Comparison) -> list[str]:
     said = []
     for figure, name in (("frechet", "Fréchet distance"), ("c2st_auc", "AUC")):
-        found = comparison.matched(figure)
+        found, plain = comparison.matched(figure), comparison.plain(figure)
         if found is not None:
             said.append(f"at equal diversity {name} differs by {found[0]}")
+        elif plain is not None:
+            said.append(f"at T=1, the diversity nowhere being equal, {name} differs by {plain}")
     bits = comparison.plain(comparison.bits)
     if bits is not None:
         said.append(f"{_words(comparison.bits)} differ by {bits}")
