@@ -138,6 +138,9 @@ class GeneratorConfig:
             raise ConfigError("dropout must be in [0, 1).")
 
 
+REPORTS = ("full", "page", "none")
+
+
 @dataclass(frozen=True)
 class EvaluationConfig:
     """What is measured while training, and when the adversarial phase is called off."""
@@ -152,11 +155,15 @@ class EvaluationConfig:
     """Collapse watch: distinct-4 of the samples below this share of its value before the adversarial phase."""
     max_discriminator_accuracy: float = 0.97
     """Collapse watch: held-out accuracy of the discriminator above this."""
+    report: str = "full"
+    """After training: "full" evaluates and writes report.html, "page" writes it without, "none" does neither."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
         at_least(self, 2, "samples")
         at_least(self, 0, "midi_samples")
+        if self.report not in REPORTS:
+            raise ConfigError(f"There is no report '{self.report}'.{did_you_mean(self.report, REPORTS)}")
 
 
 @dataclass(frozen=True)

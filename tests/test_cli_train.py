@@ -40,6 +40,7 @@ midi_samples = 1
 min_entropy_ratio = 0.0
 min_distinct_ratio = 0.0
 max_discriminator_accuracy = 1.0
+report = "none"
 [[phase]]
 method = "mle"
 updates = 24
@@ -423,3 +424,22 @@ def test_what_cannot_be_resumed_is_one_line_and_stays_as_it_is(
     assert_refused(ends, cases)
     assert finished == (0, straight[1], "straight is finished already.\nRun: straight\n")
     assert files() == before
+
+
+@pytest.mark.parametrize("wanted", ["full", "page"])
+def test_a_finished_run_is_judged_and_reported_as_its_settings_want(place: Path, wanted: str) -> None:
+    base = (
+        "music",
+        "--config",
+        "small.toml",
+        "--set",
+        f"evaluation.report={wanted}",
+        "--set",
+        "phase.seqgan.iterations=1",
+    )
+    code, said, told = train(place, *base, "--out", wanted)
+    assert code == 0, told
+    assert f"Report: {wanted}/report.html\n" in said
+    assert (place / wanted / "report.html").is_file()
+    assert (place / wanted / "evaluation.json").is_file() == (wanted == "full")
+    assert ("`sample` uses" in said) == (wanted == "full")

@@ -1,12 +1,13 @@
-"""What `evaluate` and `compare` share: temperatures as typed, and what is being done on stderr."""
+"""What commands that judge a run share: temperatures as typed, progress on stderr, the report and what it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from seqgan_music.cli._terminal import say
-from seqgan_music.errors import ConfigError
+from seqgan_music.errors import ConfigError, SeqganMusicError
 
 
 def parse_temperatures(text: str) -> tuple[float, ...]:
@@ -31,3 +32,22 @@ def progress() -> Iterator[Callable[[str], None]]:
                 bar.set_description_str(text)
 
         yield show
+
+
+def write_report(run: Path, *, out: Path | None = None, samples: int, seed: int = 1, evaluation: bool) -> Path:
+    """Evaluate a run where that is due, unless told not to, and write its report. Raises RunError, OutputError."""
+    from seqgan_music import report
+    from seqgan_music.evaluate import result
+    from seqgan_music.report.sources import Sources
+
+    sources = Sources.read(run)
+    with progress() as show:
+        if evaluation and (sources.evaluation is None or sources.stale):
+            from seqgan_music.evaluate.evaluation import evaluate
+            from seqgan_music.evaluate.ground import Options
+
+            try:
+                result.write(run / result.FILE, evaluate(run, Options(), show=show).document())
+            except SeqganMusicError as error:
+                say(f"Not evaluated: {error}")
+        return report.write(run, out=out, samples=samples, seed=seed, show=show)

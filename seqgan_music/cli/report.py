@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from seqgan_music.cli._evaluating import progress
-from seqgan_music.cli._terminal import interrupt, say
+from seqgan_music.cli._evaluating import write_report
+from seqgan_music.cli._terminal import interrupt
 
 
 @click.command("report")
@@ -38,23 +38,10 @@ def command(run: Path | None, out: Path | None, samples: int, seed: int, evaluat
 
     from seqgan_music import report
     from seqgan_music.compose import newest_run
-    from seqgan_music.errors import SeqganMusicError
-    from seqgan_music.evaluate import result
     from seqgan_music.files import check_writable
-    from seqgan_music.report.sources import Sources
 
     signal.signal(signal.SIGTERM, interrupt)
     folder = run or newest_run()
-    sources = Sources.read(folder)
     check_writable(out or folder / report.FILE)
-    with progress() as show:
-        if evaluation and (sources.evaluation is None or sources.stale):
-            from seqgan_music.evaluate.evaluation import evaluate
-            from seqgan_music.evaluate.ground import Options
-
-            try:
-                result.write(folder / result.FILE, evaluate(folder, Options(), show=show).document())
-            except SeqganMusicError as error:
-                say(f"Not evaluated: {error}")
-        path = report.write(folder, out=out, samples=samples, seed=seed, show=show)
+    path = write_report(folder, out=out, samples=samples, seed=seed, evaluation=evaluation)
     click.echo(f"Report: {click.format_filename(path)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seqgan_music.cli._terminal import interrupt, say
-from seqgan_music.errors import OutputError
+from seqgan_music.errors import OutputError, SeqganMusicError
 
 if TYPE_CHECKING:
     from seqgan_music.learning.generator import Generator
@@ -100,7 +100,27 @@ def command(
     if device != "auto":
         go_on += f" --device {device}"
     _learn(run, go_on)
+    _judge(run)
     click.echo(summary(run))
+
+
+def _judge(run: Run) -> None:
+    """Write the run's report, where its settings want one: nothing that goes wrong with it costs the run."""
+    import shlex
+
+    from seqgan_music import report
+    from seqgan_music.cli._evaluating import write_report
+
+    wanted = run.config.evaluation.report
+    if wanted == "none":
+        return
+    say("Writing the report" + (", after an evaluation on held-out music" if wanted == "full" else ""))
+    try:
+        write_report(run.folder, samples=report.SAMPLES, evaluation=wanted == "full")
+    except KeyboardInterrupt:
+        say(f"No report; for one: seqgan-music report {shlex.quote(str(run.folder))}")
+    except SeqganMusicError as error:
+        say(f"No report: {error}")
 
 
 def _learn(run: Run, go_on: str) -> None:
@@ -206,6 +226,9 @@ class Screen:
 
 def summary(run: Run) -> str:
     """Return how a finished run ended, for people."""
+    from seqgan_music import report
+    from seqgan_music.evaluate import result
+
     best = run.trainer.progress.best or {}
     bits = next((value for name, value in best.items() if name.startswith("validation_bits")), float("nan"))
     seconds = run.trainer.progress.seconds
@@ -216,11 +239,14 @@ def summary(run: Run) -> str:
         f" after {took}.",
         *run.trainer.progress.notes,
     ]
-    adversarial = [phase.name for phase in run.config.phases if phase.name != "mle"]
-    if adversarial and best.get("method") == "mle":
-        lines.append(
-            f"The adversarial phase ({', '.join(adversarial)}) did not lower the held-out loss:"
-            " `sample` uses the generator from before it."
-        )
+    evaluated = result.read(run.folder)
+    if evaluated is not None:
+        lines += [f"{verdict['name']}: {verdict['verdict']}. {verdict['why']}" for verdict in evaluated["verdicts"]]
+        chosen = result.chosen(run.folder)
+        lines.append(f"`sample` uses {chosen.name}: {chosen.why}.")
+    elif best.get("method") == "mle" and any(phase.name != "mle" for phase in run.config.phases):
+        lines.append("No later phase lowered the held-out loss: `sample` uses the generator from before it.")
+    if (run.folder / report.FILE).is_file():
+        lines.append(f"Report: {run.folder / report.FILE}")
     lines.append(f"Hear it: seqgan-music sample --run {run.folder} --out song.mid")
     return "\n".join(lines)
