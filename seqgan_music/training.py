@@ -184,6 +184,8 @@ class Run:
         config = self.config
         rng = torch.Generator(self.device).manual_seed(config.seed)
         count, length = config.evaluation.midi_samples, config.sequence_length
+        if not count:
+            return []
         qpm = _typical_qpm(self.folder)
         paths = []
         for number, ids in enumerate(sample(Stepper(generator), count, length, rng, self.tokenizer.end_id), 1):

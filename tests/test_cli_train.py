@@ -443,3 +443,16 @@ def test_a_finished_run_is_judged_and_reported_as_its_settings_want(place: Path,
     assert (place / wanted / "report.html").is_file()
     assert (place / wanted / "evaluation.json").is_file() == (wanted == "full")
     assert ("`sample` uses" in said) == (wanted == "full")
+
+
+def test_a_method_without_a_discriminator_is_shown_and_no_samples_are_written_where_none_are_wanted(
+    place: Path,
+) -> None:
+    (place / "sampled.toml").write_text(
+        CONFIG[: CONFIG.index("[[phase]]")].replace("midi_samples = 1", "midi_samples = 0")
+        + '[[phase]]\nmethod = "scheduled_sampling"\nupdates = 8\nround_updates = 4\nbatch = 4\n'
+    )
+    code, said, told = train(place, "music", "--config", "sampled.toml", "--out", "sampled")
+    assert code == 0, told
+    assert told.count("  round ") == 3
+    assert not (place / "sampled" / "samples").exists()

@@ -196,7 +196,7 @@ class Screen:
             f"  round {line['round']:>3}/{self._rounds[1]}  held-out {line['validation_nats']:.4f} nats a token,"
             f" {bits:.3f} bits a {unit}  entropy {line['entropy']:.2f}  distinct-4 {line['distinct_4']:.2f}"
         )
-        if line["method"] != "mle" and line["round"] > 0:
+        if "d_accuracy" in line and line["round"] > 0:
             text += f"  D acc {line['d_accuracy']:.2f} bound {line['d_bound']:+.2f}"
             if "reward" in line:
                 text += f"  reward {line['reward']:.3f}"
