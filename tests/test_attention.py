@@ -28,8 +28,11 @@ def obvious(module: Attention, hidden: Tensor, embedded: Tensor) -> Tensor:
             for head in range(heads):
                 places = range(max(0, t - module.memory), t)
                 asked = queries[b, t, head]
-                scores = [asked @ module.null[head, 0], *(asked @ keys[b, j, head] for j in places)]
-                weights = (torch.stack(scores) / math.sqrt(size)).softmax(0)
+                known = [module.null[head, 0], *(keys[b, j, head] for j in places)]
+                scores = torch.stack([asked @ key for key in known]) / math.sqrt(size)
+                classes = [round(3 * math.log2(t - j)) for j in places]
+                scores[1:] += module.lag_bias[head, classes]
+                weights = scores.softmax(0)
                 for weight, j in zip(weights[1:], places, strict=True):
                     contexts[b, t, head] += weight * values[b, j + 1, head]
     return contexts.flatten(2)

@@ -452,7 +452,7 @@ def test_a_method_without_a_discriminator_is_shown_and_no_samples_are_written_wh
         CONFIG[: CONFIG.index("[[phase]]")].replace("midi_samples = 1", "midi_samples = 0")
         + '[[phase]]\nmethod = "scheduled_sampling"\nupdates = 8\nround_updates = 4\nbatch = 4\n'
     )
-    code, said, told = train(place, "music", "--config", "sampled.toml", "--out", "sampled")
+    code, _, told = train(place, "music", "--config", "sampled.toml", "--out", "sampled")
     assert code == 0, told
     assert told.count("  round ") == 3
     assert not (place / "sampled" / "samples").exists()

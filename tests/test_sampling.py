@@ -23,6 +23,8 @@ def make(
     config = GeneratorConfig(8, hidden, layers, dropout=0.0, **attention)
     generator = Generator(size, size if start is None else start, config)
     generator.initialise(torch.Generator().manual_seed(seed))
+    if generator.attention is not None:  # zeros would hide a lag that is told wrongly
+        torch.nn.init.normal_(generator.attention.lag_bias, generator=torch.Generator().manual_seed(seed))
     return generator
 
 

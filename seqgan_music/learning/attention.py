@@ -3,13 +3,14 @@
 The LSTM's state asks, each earlier state answers for the token that followed it. With x_t the token fed at step t,
 h_t the state after it and D the size of a head, a head gives the context
 
-    c_t = sum over j of a_tj v(x_j+1),    a_t = softmax over j < t of q(h_t) . k(h_j) / sqrt(D)
+    c_t = sum over j of a_tj v(x_j+1),    a_t = softmax over j < t of q(h_t) . k(h_j) / sqrt(D) + b(t - j)
 
 over the last `memory` steps, and over one null pair, whose value is 0, for what has not been before. The context
 stands beside h_t before the output layer. An LSTM alone has to carry a tune's first part through its state to
-repeat it; here it only has to know the place. The values are those of tokens, not of states: copying is then
-learnt several times sooner (docs/log.md). Related: pointer sentinel mixtures (Merity et al. 2017), induction heads
-(Olsson et al. 2022).
+repeat it; here it only has to know the place. b is learnt for classes of lags: the bar before may be as like this
+one as the bar eight bars ago, and yet it is the latter that comes again. The values are those of tokens, not of
+states: copying is then learnt several times sooner. docs/log.md has what each is worth. Related: pointer sentinel
+mixtures (Merity et al. 2017), induction heads (Olsson et al. 2022), relative positions (Shaw et al. 2018).
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 BLOCK = 128
 """Steps whose weights over the past are held at a time."""
+
+LAG_CLASSES = 32
+"""Three an octave: 1, then about 1.26 times as far each."""
 
 
 @dataclass
@@ -68,6 +73,7 @@ class Attention(nn.Module):
         self.key = nn.Linear(hidden, heads * size)
         self.value = nn.Linear(embedding, heads * size)
         self.null = nn.Parameter(torch.empty(heads, 1, size))
+        self.lag_bias = nn.Parameter(torch.empty(heads, LAG_CLASSES))
 
     def forward(self, hidden: Tensor, embedded: Tensor, past: Past | None) -> tuple[Tensor, Past]:
         """Return contexts (B, T, heads * D) for states (B, T, H) and tokens fed (B, T, E), and the new past."""
@@ -87,11 +93,12 @@ class Attention(nn.Module):
             step = torch.arange(asked.shape[2], device=hidden.device)[:, None] + before + start
             first, last = max(0, before + start - self.memory), before + start + asked.shape[2] - 1
             place = torch.arange(first, last, device=hidden.device)  # of the keys; each value is one further
-            scores = torch.cat([null, keys[:, :, first:last]], 2)  # (B, heads, 1 + J, D)
-            scores = asked @ scores.transpose(2, 3) / math.sqrt(self.size)  # (B, heads, S, 1 + J)
-            unseen = (place >= step) | (place < step - self.memory)  # (S, J)
-            unseen = torch.cat([unseen.new_zeros(len(unseen), 1), unseen], 1)
-            weights = scores.masked_fill(unseen, float("-inf")).softmax(3)
+            known = torch.cat([null, keys[:, :, first:last]], 2)  # (B, heads, 1 + J, D)
+            scores = asked @ known.transpose(2, 3) / math.sqrt(self.size)  # (B, heads, S, 1 + J)
+            lag = step - place  # (S, J)
+            scores = scores + F.pad(self.lag_bias[:, lag_class(lag)], (1, 0))
+            unseen = (lag < 1) | (lag > self.memory)
+            weights = scores.masked_fill(F.pad(unseen, (1, 0)), float("-inf")).softmax(3)
             contexts.append(weights[..., 1:] @ values[:, :, first + 1 : last + 1])
         context = torch.cat(contexts, 2).transpose(1, 2).flatten(2)  # (B, T, heads * D)
         return context, Past(keys[:, :, -self.memory :], values[:, :, -self.memory :])
@@ -115,6 +122,8 @@ class StepAttention:
         self._heads, self._size = attention.heads, attention.size
         self._scale = attention.size**-0.5
         self._null = attention.null[:, 0]  # (heads, D)
+        lags = torch.arange(1, attention.memory + 1, device=self._null.device)
+        self._lag_bias = attention.lag_bias[:, lag_class(lags)]  # (heads, memory)
         self._values = attention.value(embedding).view(-1, self._heads, self._size)  # (V + 1, heads, D)
         self._weight = (
             torch.cat([attention.query.weight, attention.key.weight]).t().contiguous()
@@ -142,5 +151,14 @@ class StepAttention:
         slots = 1 + min(step, self.memory)
         keys, values = memory.keys[:, :, :slots].flatten(0, 1), memory.values[:, :, :slots].flatten(0, 1)
         scores = torch.bmm(asked.reshape(-1, 1, self._size), keys.transpose(1, 2))  # (N * heads, 1, slots)
-        weights = scores.mul_(self._scale).softmax(2)
+        scores = scores.view(len(h), self._heads, slots).mul_(self._scale)
+        newest = (step - 1) % self.memory
+        lag = (newest - torch.arange(slots - 1, device=h.device)) % self.memory  # of each slot, less 1
+        scores[:, :, 1:] += self._lag_bias[:, lag]
+        weights = scores.softmax(2).view(-1, 1, slots)
         memory.context.copy_(torch.bmm(weights, values).view(len(h), -1))
+
+
+def lag_class(lags: Tensor) -> Tensor:
+    """Return the class of each lag in steps; of those below 1 class 0."""
+    return (3.0 * lags.clamp(min=1).double().log2()).round().long().clamp(max=LAG_CLASSES - 1)

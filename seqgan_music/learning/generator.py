@@ -74,6 +74,8 @@ class Generator(nn.Module):
             for name, parameter in self.named_parameters():
                 if std > 0:
                     parameter.normal_(0.0, std, generator=rng)
+                elif name.endswith("lag_bias"):
+                    parameter.zero_()
                 elif name.startswith("embedding"):
                     parameter.normal_(0.0, 1.0, generator=rng)
                 else:
