@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_sampling import make
 
+from seqgan_music.config import GeneratorConfig
 from seqgan_music.learning import evaluation, policy_gradient
 from seqgan_music.learning.data import Sequences
+from seqgan_music.learning.generator import Generator
 from seqgan_music.tokenset import TokenSet
 
 
@@ -86,15 +88,41 @@ def test_held_out_loss_is_the_sum_over_whole_sequences_whatever_the_window() -> 
         assert measures["validation_bits_per_note"] == pytest.approx(total / 0.6931472 / 6, rel=1e-5)
 
 
-def test_openings_are_shifted_padded_and_balanced() -> None:
-    shifts = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 0, 4]]).numpy()
-    allowed = torch.tensor([[True, True], [True, False]]).numpy()
-    data = Sequences(tokens([[0, 1, 2, 4], [3, 4]], shifts=shifts, shift_allowed=allowed), torch.device("cpu"))
-    rows = data.openings(400, 3, torch.Generator().manual_seed(0)).tolist()
-    kinds = {kind: rows.count(list(kind)) for kind in ((0, 1, 2), (1, 2, 3), (3, 4, 4))}
-    assert kinds[3, 4, 4] == 200
-    assert sum(kinds.values()) == 400
-    assert 60 < kinds[0, 1, 2] < 140
+def shiftable() -> Sequences:
+    """Of ids 0-3 and the end 4; one shift moves up and has no place for 3, one down and has none for 0."""
+    shifts = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 3, 4], [0, 0, 1, 2, 4]]).numpy()
+    allowed = torch.tensor([[True, True, False], [True, False, True]]).numpy()
+    return Sequences(tokens([[0, 1, 2, 4], [3, 4]], shifts=shifts, shift_allowed=allowed), torch.device("cpu"))
+
+
+def test_openings_are_padded_balanced_and_as_they_stand() -> None:
+    rows = shiftable().openings(400, 3, torch.Generator().manual_seed(0)).tolist()
+    assert (rows.count([0, 1, 2]), rows.count([3, 4, 4])) == (200, 200)
+
+
+def test_a_share_of_the_sequences_gets_one_of_its_shifts() -> None:
+    data, rng = shiftable(), torch.Generator().manual_seed(0)
+    shifts = data.random_shifts(torch.tensor([0, 1]).repeat(4000), 0.5, rng)
+    for row, shift in ((shifts[::2], 1), (shifts[1::2], 2)):
+        assert set(row.tolist()) == {0, shift}
+        assert abs(int((row > 0).sum()) - 1000) < 4 * (4000 * 0.25 * 0.75) ** 0.5  # of two, the first is none
+    assert not data.random_shifts(torch.tensor([0] * 99), 0.0, rng).any()
+
+
+def test_a_sequence_is_only_shifted_where_all_its_ids_have_a_place() -> None:
+    data, rng = shiftable(), torch.Generator().manual_seed(0)
+    moved = data.shifted(torch.tensor([[0, 2, 4], [0, 3, 4], [1, 2, 4]]).repeat(300, 1), rng).tolist()
+    assert set(map(tuple, moved[1::3])) == {(0, 3, 4)}
+    assert set(map(tuple, moved[::3])) == {(0, 2, 4), (1, 3, 4)}
+    assert set(map(tuple, moved[2::3])) == {(1, 2, 4), (2, 3, 4), (0, 1, 4)}
+    assert abs(moved[::3].count([1, 3, 4]) - 150) < 4 * 75**0.5
+
+
+def test_a_shifted_sequence_begins_with_a_start_of_its_own_where_the_start_is_no_token() -> None:
+    ids, which = torch.tensor([[1, 2], [3, 0]]), torch.tensor([False, True])
+    music, oracle = (Generator(5, start, GeneratorConfig(4, 4)) for start in (5, 0))
+    assert music.inputs_for(ids, which).tolist() == [[5, 1], [6, 3]]
+    assert oracle.inputs_for(ids, which).tolist() == [[0, 1], [0, 3]]
 
 
 def test_groups_hold_every_sequence_once() -> None:

@@ -24,6 +24,9 @@ class Sequences:
         self._offsets = torch.from_numpy(np.asarray(tokens.offsets, dtype=np.int64))
         self._shifts = torch.from_numpy(np.asarray(tokens.shifts, dtype=np.int64)).to(device)
         self._allowed = torch.from_numpy(np.asarray(tokens.shift_allowed, dtype=np.float32))
+        changed = self._shifts != self._shifts[0]  # (K, V)
+        self._leaves = changed.any(0) & ~changed  # an id that others move, and this shift has no place for
+        self._leaves[0] = False
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -41,20 +44,29 @@ class Sequences:
             ids = self._shifts[shift.to(self.device)[:, None], ids]
         return ids.masked_fill(~inside.to(self.device), padding)
 
-    def random_shifts(self, index: Tensor, rng: torch.Generator) -> Tensor:
-        """Return for each sequence one of its allowed shifts, uniformly: (B,)."""
+    def random_shifts(self, index: Tensor, share: float, rng: torch.Generator) -> Tensor:
+        """Return for each sequence, with probability `share`, one of its allowed shifts, else 0, as it is: (B,)."""
         if self._allowed.shape[1] == 1:
             return torch.zeros(len(index), dtype=torch.long)
-        return torch.multinomial(self._allowed[index], 1, generator=rng)[:, 0]
+        shifts = torch.multinomial(self._allowed[index], 1, generator=rng)[:, 0]
+        return shifts.where(torch.rand(len(index), generator=rng) < share, torch.tensor(0))
+
+    def shifted(self, ids: Tensor, rng: torch.Generator) -> Tensor:
+        """Return sequences (N, T), each shifted by one, uniformly, of those that have a place for all its ids."""
+        if len(self._shifts) == 1:
+            return ids
+        allowed = torch.stack([~leaves[ids].any(1) for leaves in self._leaves], 1)  # (N, K)
+        shift = torch.multinomial(allowed.float().cpu(), 1, generator=rng).to(ids.device)  # (N, 1)
+        return self._shifts[shift, ids]
 
     def openings(self, count: int, length: int, rng: torch.Generator) -> Tensor:
-        """Return the first `length` ids of `count` random sequences, each shifted at random: (count, length).
+        """Return the first `length` ids of `count` random sequences, as they are: (count, length).
 
         Sequences are taken in random order, each as often as any other; ends are padded with the end id.
         """
         turns = -(-count // len(self))
         index = torch.cat([torch.randperm(len(self), generator=rng) for _ in range(turns)])[:count]
-        return self.rows(index, length, self.end_id or 0, self.random_shifts(index, rng))
+        return self.rows(index, length, self.end_id or 0)
 
     def first(self, count: int, length: int) -> Tensor:
         """Return the first `length` ids of the first `count` sequences, unshifted: (<= count, length)."""

@@ -46,7 +46,8 @@ def dropout(values: Tensor, share: float, rng: torch.Generator | None) -> Tensor
 class Generator(nn.Module):
     """G: p(y_t | y_1..t-1) by an LSTM over embeddings.
 
-    The start id may be V itself (music): it has an embedding but no output, so it is never sampled.
+    The start id may be V itself (music): it has an embedding but no output, so it is never sampled. Then V + 1
+    begins sequences that are not as they stand in the data but shifted.
     """
 
     def __init__(self, vocabulary_size: int, start_id: int, config: GeneratorConfig) -> None:
@@ -54,7 +55,7 @@ class Generator(nn.Module):
         self.vocabulary_size = vocabulary_size
         self.start_id = start_id
         self.config = config
-        ids = max(vocabulary_size, start_id + 1)
+        ids = vocabulary_size + 2 if start_id == vocabulary_size else vocabulary_size
         # Not nn.Embedding(...): drawing its first weights on the meta device, where checkpoints are opened, makes
         # torch import its compiler (1.5 s of a 3 s `sample`). `initialise` draws them.
         self.embedding = nn.Embedding.from_pretrained(torch.empty(ids, config.embedding), freeze=False)
@@ -104,9 +105,11 @@ class Generator(nn.Module):
         context, past = self.attention(hidden, embedded, state and state.past)
         return torch.cat([hidden, dropout(context, share, dropout_rng)], 2), State(lstm, past)
 
-    def inputs_for(self, ids: Tensor) -> Tensor:
-        """Return what G is fed to predict `ids` (B, T): the start id, then all but the last."""
+    def inputs_for(self, ids: Tensor, shifted: Tensor | None = None) -> Tensor:
+        """Return what G is fed to predict ids (B, T), `shifted` (B,) or not: a start id, then all but the last."""
         start = torch.full_like(ids[:, :1], self.start_id)
+        if shifted is not None and self.start_id == self.vocabulary_size:
+            start += shifted[:, None]
         return torch.cat([start, ids[:, :-1]], dim=1)  # (B, T)
 
     def log_probs(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:

@@ -17,10 +17,14 @@ from seqgan_music.learning.sampling import sample
 def discriminator_step(
     setting: Setting, optimizer: torch.optim.Optimizer, count: int, epochs: int, batch: int, progress: Progress
 ) -> float:
-    """Train D for some epochs on `count` new samples of G and as many real openings; return the mean loss, nats."""
+    """Train D for some epochs on `count` new samples of G and as many real openings; return the mean loss, nats.
+
+    Both are shifted at random, so that D learns what holds in every key, from more than there is.
+    """
     rngs = setting.data_rng, setting.model_rng
     fake = sample(Stepper(setting.generator), count, setting.length, setting.model_rng, setting.train.end_id)
     real = setting.train.openings(count, setting.length, setting.data_rng)
+    real, fake = (setting.train.shifted(ids, setting.data_rng) for ids in (real, fake))
     losses = [
         train_epoch(setting.discriminator, optimizer, real, fake, batch, *rngs, progress) for _ in range(epochs)
     ]

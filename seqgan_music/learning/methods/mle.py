@@ -4,7 +4,8 @@ Differences from the paper's code:
 1. Sequences of any length: truncated back-propagation over windows with the state carried on.
 2. Small batches, dropout, a learning rate that falls linearly, and an end by held-out loss: 120 epochs at a
    constant rate, as there, overfit so far that held-out loss ends worse than uniform guessing (docs/log.md).
-3. Each sequence is shifted (transposed) at random by what its data allows.
+3. A share of the sequences is shifted (transposed) at random by what its data allows. Those begin with a start id
+   of their own: what a piece in another key teaches is learnt, and samples are still in the keys of the data.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class MleOptions:
     """Of Adam: how slowly its estimate of the gradient's size forgets."""
     weight_decay: float = 0.0
     """Of AdamW."""
+    shifted: float = 0.5
+    """Share of the sequences that are learnt shifted (transposed), where the data allows it; G is told which."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     patience: int = 4
@@ -57,8 +60,8 @@ class MleOptions:
         """Refuse values that cannot be."""
         if min(self.updates, self.round_updates, self.batch, self.window) < 1:
             raise ConfigError("updates, round_updates, batch and window must be at least 1.")
-        if not 0 <= self.beta2 < 1 or self.weight_decay < 0:
-            raise ConfigError("beta2 must be in [0, 1), weight_decay at least 0.")
+        if not 0 <= self.beta2 < 1 or self.weight_decay < 0 or not 0 <= self.shifted <= 1:
+            raise ConfigError("beta2 must be in [0, 1), weight_decay at least 0, shifted in [0, 1].")
         if self.learning_rate <= 0 or self.clip <= 0 or not 0 <= self.final_rate <= 1 or self.patience < 0:
             raise ConfigError("learning_rate and clip must be above 0, final_rate in [0, 1], patience at least 0.")
 
@@ -111,9 +114,9 @@ class Mle:
             return f"held-out loss has not fallen for {self.options.patience} rounds"
         return None
 
-    def inputs(self, ids: Tensor) -> Tensor:
-        """Return what G is fed to predict `ids` (B, T): the tokens before them, as they stand in the data."""
-        return self._setting.generator.inputs_for(ids)
+    def inputs(self, ids: Tensor, shifted: Tensor) -> Tensor:
+        """Return what G is fed to predict `ids` (B, T), `shifted` (B,) or not: the data's tokens before them."""
+        return self._setting.generator.inputs_for(ids, shifted)
 
     def model(self) -> GeneratorModel:
         """Return the generator."""
@@ -124,9 +127,9 @@ class Mle:
         setting, options = self._setting, self.options
         generator, data = setting.generator, setting.train
         length = int(data.lengths[index].max())
-        shift = data.random_shifts(index, setting.data_rng)
+        shift = data.random_shifts(index, options.shifted, setting.data_rng)
         targets = data.rows(index, length, IGNORED, shift)  # (B, L)
-        inputs = self.inputs(targets.clamp(min=0))
+        inputs = self.inputs(targets.clamp(min=0), (shift > 0).to(data.device))
         window = math.ceil(length / math.ceil(length / options.window))
         state: State | None = None
         total, count = 0.0, 0

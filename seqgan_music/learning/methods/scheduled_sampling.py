@@ -69,10 +69,10 @@ class ScheduledSampling(Mle):
     options: ScheduledSamplingOptions
 
     @torch.no_grad()
-    def inputs(self, ids: Tensor) -> Tensor:
-        """Return what G is fed to predict `ids` (B, T): the start, then true tokens mixed with its own."""
+    def inputs(self, ids: Tensor, shifted: Tensor) -> Tensor:
+        """Return what G is fed to predict `ids` (B, T), `shifted` (B,) or not: true tokens mixed with its own."""
         setting, options = self._setting, self.options
-        mixed = super().inputs(ids)
+        mixed = super().inputs(ids, shifted)
         share = SCHEDULES[options.schedule](min(1.0, self._updates / options.updates), options.sampled)
         if share == 0:
             return mixed
