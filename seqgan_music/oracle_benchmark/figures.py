@@ -176,7 +176,7 @@ def divergences(results: Results, stem: Path) -> None:
 
     with _figure(stem, 10, 5.4) as figure:
         whole, part = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0.06, right=0.82, top=0.83, bottom=0.1, wspace=0.48)
+        figure.subplots_adjust(left=0.075, right=0.82, top=0.83, bottom=0.1, wspace=0.53)
         _headline(
             figure,
             f"{results.name}: distance from the oracle",
