@@ -447,7 +447,8 @@ def newest_run(root: Path = run_folders.RUNS) -> Path:
             return named
     except (OSError, ValueError):
         pass
-    runs = [path.parent for path in root.glob("*/config.toml")]
+    found = (*root.glob("*/config.toml"), *root.glob("*/seed-*/config.toml"))  # the latter of `train --seeds`
+    runs = [path.parent for path in found]
     if not runs:
         raise RunError(f"There is no run in {root}/. Train one (seqgan-music train DIR) or name one with --run.")
     return max(runs, key=lambda run: ((run / "config.toml").stat().st_mtime, run.name))

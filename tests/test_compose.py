@@ -352,6 +352,9 @@ def test_the_newest_run(tmp_path: Path) -> None:
     latest.unlink()
     latest.symlink_to("gone")
     assert newest_run(tmp_path / "runs").name == "c"
+    (tmp_path / "runs" / "several" / "seed-1").mkdir(parents=True)
+    (tmp_path / "runs" / "several" / "seed-1" / "config.toml").write_text("")
+    assert newest_run(tmp_path / "runs").name == "seed-1"
 
 
 def test_without_a_run_of_ones_own_the_bundled_one_is_meant(

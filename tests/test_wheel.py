@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 
 import seqgan_music
+from seqgan_music.compose import BUNDLED
 
 IN_WHEEL = """
 import json, sys
@@ -47,7 +48,8 @@ def test_it_has_every_module_every_preset_and_nothing_else(wheel: Path) -> None:
     found = (path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.toml"))
     presets = {f"seqgan_music/{path}" for path in found}
     page = {f"seqgan_music/report/page.{kind}" for kind in ("css", "js")}
-    assert packed == modules | presets | page | {"seqgan_music/py.typed"}
+    bundled = {path.relative_to(ROOT).as_posix() for path in BUNDLED.rglob("*") if path.is_file()}
+    assert packed == modules | presets | page | bundled | {"seqgan_music/py.typed"}
     assert presets
 
 

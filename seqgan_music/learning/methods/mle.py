@@ -47,7 +47,7 @@ class MleOptions:
     """Of Adam: how slowly its estimate of the gradient's size forgets."""
     weight_decay: float = 0.0
     """Of AdamW."""
-    shifted: float = 0.5
+    shifted: float = 0.25
     """Share of the sequences that are learnt shifted (transposed), where the data allows it; G is told which."""
     clip: float = 1.0
     """Largest norm of the gradient."""
