@@ -117,16 +117,16 @@ class GeneratorConfig:
     """Size H of the LSTM's state."""
     layers: int = 1
     """LSTM layers."""
+    dropout: float = 0.3
+    """Share of the embedding's and the output's values dropped while training by maximum likelihood."""
+    init_std: float = 0.0
+    """Standard deviation of all initial weights and biases (0.1 in the paper's code); 0 means torch's defaults."""
     heads: int = 0
     """Heads of attention over the tokens before, for music that comes back; 0 is the paper's plain LSTM."""
     head_size: int = 32
     """Size D of a head's keys and values."""
     memory: int = 512
     """Tokens back that attention reaches."""
-    dropout: float = 0.3
-    """Share of the embedding's and the output's values dropped while training by maximum likelihood."""
-    init_std: float = 0.0
-    """Standard deviation of all initial weights and biases (0.1 in the paper's code); 0 means torch's defaults."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
