@@ -512,6 +512,8 @@ def _load_training(run: Path, tokenizer: Tokenizer) -> Index:
     from seqgan_music.music.metrics.originality import Index
     from seqgan_music.tokenset import Splits
 
+    if not (run / "tokens.npz").exists():
+        raise RunError(f"{run} does not hold the music that it learnt from: --max-copy needs a run that does.")
     train = Splits.load(run / "tokens.npz").train
     return Index(corpus.pieces(train, tokenizer, corpus.labels(run / "scan.json")))
 

@@ -126,7 +126,6 @@ def bad_inputs(folder: Path, trained: Path) -> list[tuple[list[str | Path], str]
     run = ["--out", "song.mid", "--run", trained]
     return [
         ([], "'--out'"),
-        (["--out", "song.mid"], "There is no run in runs/. Train one (seqgan-music train DIR) or name one"),
         (["--out", "song.mid", "--run", "nowhere"], "There is no run nowhere. Train one first"),
         (["--out", "song.mid", "--run", "file"], "There is no run file."),
         (["--out", "song.mid", "--run", "folder.mid"], "vocabulary"),
@@ -149,7 +148,7 @@ def bad_inputs(folder: Path, trained: Path) -> list[tuple[list[str | Path], str]
         ([*run, "--primer", "missing.mid"], "Primer missing.mid is not there."),
         ([*run, "--primer", "noise.mid"], "Primer noise.mid cannot be used: "),
         ([*run, "--max-copy", "1"], "max-copy must be 2 to 1000, not 1."),
-        ([*run, "--max-copy", "8"], "tokens.npz cannot be read"),
+        ([*run, "--max-copy", "8"], "does not hold the music that it learnt from"),
         ([*run, "--unknown"], "--unknown"),
     ]
 
