@@ -28,6 +28,17 @@ def check_free(folder: Path, marker: str) -> None:
         raise InputError(f"{folder} is not empty. Give --out a new folder.{hint}")
 
 
+def check_run(folder: Path) -> None:
+    """Raise RunError where a folder is no training run."""
+    if not os.path.isfile(folder / "config.toml"):
+        raise RunError(f"{folder} is not a run: it has no config.toml. Train one: seqgan-music train DIR.")
+
+
+def stamp() -> str:
+    """Return the time as the name of a run."""
+    return time.strftime("%Y-%m-%d_%H-%M-%S")
+
+
 @contextmanager
 def new_folder(out: Path | None, marker: str, prefix: str = "") -> Iterator[Path]:
     """Make the folder of a new run, `out` or `runs/` and the time, and lock it; it goes again if the block fails.
@@ -36,11 +47,9 @@ def new_folder(out: Path | None, marker: str, prefix: str = "") -> Iterator[Path
 
     Raises InputError or RunError where it is taken, OutputError where it cannot be made.
     """
-    stamp = prefix + time.strftime("%Y-%m-%d_%H-%M-%S")
+    name = prefix + stamp()
     # Other runs may begin in the same second.
-    candidates = (
-        [RUNS / (stamp + end) for end in ("", *(f"-{n}" for n in range(2, 1000)))] if out is None else [out]
-    )
+    candidates = [RUNS / (name + end) for end in ("", *(f"-{n}" for n in range(2, 1000)))] if out is None else [out]
     for path in candidates:
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:

@@ -140,8 +140,7 @@ class Run:
     @classmethod
     def open(cls, folder: Path, device: torch.device) -> Run:
         """Open a run where its last checkpoint left it, or at its beginning. Raises RunError, ConfigError."""
-        if not os.path.isfile(folder / CONFIG):
-            raise RunError(f"{folder} is not a run: it has no {CONFIG}. Train one: seqgan-music train DIR.")
+        run_folders.check_run(folder)
         config = check(configs.load(str(folder / CONFIG)))
         tokenizer = vocabulary.load(folder / VOCABULARY)
         splits = Splits.load(folder / TOKENS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +37,7 @@ def train(
     from seqgan_music.evaluate import evaluation, result, table
     from seqgan_music.evaluate.ground import Options
 
-    parent = out or run_folders.RUNS / time.strftime("%Y-%m-%d_%H-%M-%S")
+    parent = out or run_folders.RUNS / run_folders.stamp()
     folders = [parent / f"seed-{number}" for number in range(1, seeds + 1)]
     for number, folder in enumerate(folders):
         if (folder / training.CONFIG).is_file():

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from seqgan_music import __version__
+from seqgan_music import __version__, run_folders
 from seqgan_music import config as configs
 from seqgan_music.config import Config
 from seqgan_music.errors import InputError, RunError
@@ -72,8 +72,7 @@ class Opened:
     @classmethod
     def of(cls, folder: Path) -> Opened:
         """Read a run. Raises RunError, ConfigError."""
-        if not (folder / "config.toml").is_file():
-            raise RunError(f"{folder} is not a run: it has no config.toml. Train one: seqgan-music train DIR.")
+        run_folders.check_run(folder)
         config = configs.load(str(folder / "config.toml"))
         tokenizer = vocabulary.load(folder / "vocabulary.json")
         splits = Splits.load(folder / "tokens.npz")

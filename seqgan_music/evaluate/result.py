@@ -39,7 +39,7 @@ def write(path: Path, document: dict[str, Any]) -> None:
 
 def read(run: Path) -> dict[str, Any] | None:
     """Return the run's evaluation, or None where there is none that this version can read."""
-    document = _json(run / FILE)
+    document = read_object(run / FILE)
     return document if document is not None and document.get("format") == FORMAT else None
 
 
@@ -51,13 +51,14 @@ def chosen(run: Path) -> Chosen:
     name, label, why, digest = (choice.get(key) for key in ("checkpoint", "name", "why", "sha256"))
     if not isinstance(name, str) or not isinstance(label, str) or not isinstance(why, str):
         return BEST
-    saved = _json(run / _CHECKPOINTS / f"{Path(name).name}.json")
+    saved = read_object(run / _CHECKPOINTS / f"{Path(name).name}.json")
     if saved is None or digest is None or saved.get("sha256") != digest:
         return BEST
     return Chosen(Path(name).name, label, why)
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return a file's JSON object, or None where there is none that can be read."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqgan_music.errors import RunError
+from seqgan_music import run_folders
 from seqgan_music.evaluate import result
 
 Document = Mapping[str, Any]
@@ -39,12 +39,11 @@ class Sources:
     @classmethod
     def read(cls, run: Path) -> Sources:
         """Read a run folder. Raises RunError where it is none."""
-        if not (run / "config.toml").is_file():
-            raise RunError(f"{run} is not a run: it has no config.toml. Train one: seqgan-music train DIR.")
+        run_folders.check_run(run)
         evaluation = result.read(run)
         if evaluation is not None and not all(isinstance(evaluation.get(key), list) for key in ("rows", "metrics")):
             evaluation = None
-        scan, last = _json(run / "scan.json"), _json(run / "checkpoints" / "last.json")
+        scan, last = (result.read_object(run / name) for name in ("scan.json", "checkpoints/last.json"))
         progress = last.get("progress") if last else None
         notes = progress.get("notes") if isinstance(progress, dict) else None
         return cls(
@@ -76,11 +75,3 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
