@@ -113,7 +113,7 @@ def test_the_numbers_in_json_are_those_of_the_file(sample: Sample, trained: Path
 
 
 def test_what_was_dropped_or_cut_is_said(sample: Sample, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compose, "_TOKENS_A_BEAT", 1)
+    monkeypatch.setattr(compose.composer, "_TOKENS_A_BEAT", 1)
     code, out, err = sample("--out", "song.mid", "--run", trained, "--seconds", "60", "--seed", "2")
     assert (code, out.count("\n")) == (0, 1)
     assert "song.mid: the generator did not come to the length asked for and was stopped\n" in err
@@ -219,7 +219,7 @@ def test_a_tune_in_three_four_keeps_its_bars(sample: Sample, trained: Path, tmp_
 def copier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that learnt from the very piece that it writes with seed 1."""
     run = make_run(tmp_path_factory.mktemp("copier") / "run")
-    teach(run, [compose.Composer.open(run).compose(seed=1, bars=4)[0].ids], ["folk/x.mid"])
+    teach(run, [compose.Composer.open(run).compose(compose.Controls(bars=4), seed=1)[0].ids], ["folk/x.mid"])
     return run
 
 
@@ -246,7 +246,7 @@ def test_the_longest_copied_run_is_named_with_its_file_and_bars(sample: Sample, 
 def test_a_bound_that_could_not_be_kept_is_said(
     sample: Sample, copier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compose, "_REFUSALS_A_BEAT", 0)
+    monkeypatch.setattr(compose.composer, "_REFUSALS_A_BEAT", 0)
     line = ("--out", "song.mid", "--run", copier, "--seed", "1", "--bars", "4", "--max-copy", "6")
     code, out, err = sample(*line)
     assert (code, "those of folk/x.mid from bar 1 on" in out, err.count("\n")) == (0, True, 1)

@@ -15,9 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_run import make_run, teach
 
-from seqgan_music import compose as compose_module
-from seqgan_music import compose as module
-from seqgan_music.compose import Composer, Key, Primer, bars_of, compose, find_run, newest_run
+from seqgan_music.compose import (
+    Composer,
+    Controls,
+    Key,
+    Primer,
+    bars_of,
+    check_seeds,
+    compose,
+    find_run,
+    newest_run,
+    runs,
+)
+from seqgan_music.compose import (
+    composer as composing,
+)
 from seqgan_music.errors import ConfigError, InputError, RunError
 from seqgan_music.music import tokenizers
 from seqgan_music.music.drafting import Draft, Ending
@@ -71,13 +83,13 @@ def primer(primers: dict[str, Primer]) -> Primer:
 
 @pytest.mark.parametrize("bars", [1, 2, 16, 120])
 def test_exactly_the_bars_asked_for(composer: Composer, bars: int) -> None:
-    for made in composer.compose(seed=1, count=2, bars=bars):
+    for made in composer.compose(Controls(bars=bars), seed=1, count=2):
         assert (len(bars_of(made.piece)), made.finished, made.dropped.total()) == (bars, True, 0)
 
 
 @pytest.mark.parametrize("bars", [1, 16, 120])
 def test_a_grid_has_exactly_the_steps_of_its_bars(composers: dict[str, Composer], bars: int) -> None:
-    (made,) = composers["pitch_grid"].compose(seed=1, bars=bars)
+    (made,) = composers["pitch_grid"].compose(Controls(bars=bars), seed=1)
     assert (len(made.ids), made.finished) == (8 * bars, True)
     assert made.piece.end <= 48 * bars
 
@@ -89,7 +101,7 @@ def test_sixteen_bars_unless_told(composer: Composer) -> None:
 
 @pytest.mark.parametrize(("seconds", "tempo"), [(0.5, 120.0), (10, 90.0), (60, 200.0)])
 def test_seconds_are_kept_to_within_the_last_bar(composer: Composer, seconds: float, tempo: float) -> None:
-    for made in composer.compose(seed=3, count=3, seconds=seconds, tempo=tempo):
+    for made in composer.compose(Controls(seconds=seconds, tempo=tempo), seed=3, count=3):
         last_bar = bars_of(made.piece)[-1].length * 60 / (tempo * 12)
         assert made.piece.tempos == (Tempo(0, tempo),)
         assert seconds - last_bar < made.piece.seconds_at(made.piece.end) <= seconds + 1e-9
@@ -99,8 +111,8 @@ def test_seconds_are_kept_to_within_the_last_bar(composer: Composer, seconds: fl
 def test_a_generator_that_will_not_end_is_stopped_and_said(
     composers: dict[str, Composer], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_TOKENS_A_BEAT", 1)
-    (made,) = composers[name].compose(seed=1, seconds=60, tempo=120)
+    monkeypatch.setattr(composing, "_TOKENS_A_BEAT", 1)
+    (made,) = composers[name].compose(Controls(seconds=60, tempo=120), seed=1)
     assert (made.finished, len(made.ids)) == (False, 120 + 1)
     assert made.piece.notes
 
@@ -110,18 +122,17 @@ def test_a_generator_that_will_not_end_is_stopped_and_said(
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_each_of_several_can_be_made_again_alone(composers: dict[str, Composer], name: str) -> None:
-    several = composers[name].compose(seed=5, count=3, bars=4, temperature=0.8, top_p=0.9)
+    several = composers[name].compose(Controls(bars=4, temperature=0.8, top_p=0.9), seed=5, count=3)
     assert [made.seed for made in several] == [5, 6, 7]
     for made in several:
-        assert composers[name].compose(seed=made.seed, bars=4, temperature=0.8, top_p=0.9) == [made]
+        assert composers[name].compose(Controls(bars=4, temperature=0.8, top_p=0.9), seed=made.seed) == [made]
     assert len({made.ids for made in several}) == 3
 
 
 def test_the_likeliest_token_alone_needs_no_seed(composer: Composer) -> None:
-    one, other = composer.compose(seed=1, bars=4, top_k=1) + composer.compose(seed=99, bars=4, top_k=1)
-    assert one.ids == other.ids
-    cold, colder = composer.compose(seed=1, bars=4, temperature=1e-4) + composer.compose(seed=9, bars=4, top_p=1e-6)
-    assert (cold.ids, colder.ids) == (one.ids, one.ids)
+    alike = [(Controls(bars=4, top_k=1), 1), (Controls(bars=4, top_k=1), 99)]
+    alike += [(Controls(bars=4, temperature=1e-4), 1), (Controls(bars=4, top_p=1e-6), 9)]
+    assert len({composer.compose(controls, seed=seed)[0].ids for controls, seed in alike}) == 1
 
 
 # Key
@@ -174,7 +185,7 @@ def test_what_is_no_key_is_one_line_with_examples(text: str) -> None:
 @pytest.mark.parametrize("key", ["C major", "F# minor", "D dorian"])
 def test_every_note_lies_in_the_key(composers: dict[str, Composer], name: str, key: str) -> None:
     scale = Key.parse(key)
-    for made in composers[name].compose(seed=1, count=3, bars=8, key=scale):
+    for made in composers[name].compose(Controls(bars=8, key=scale), seed=1, count=3):
         assert {note.pitch % 12 for note in made.piece.notes} <= scale.pitch_classes
         assert made.finished
 
@@ -192,7 +203,7 @@ def test_a_kept_primer_opens_the_piece(
     composers: dict[str, Composer], primers: dict[str, Primer], name: str
 ) -> None:
     held = primers[name]
-    for made in composers[name].compose(seed=1, count=4, bars=5, primer=held):
+    for made in composers[name].compose(Controls(bars=5), seed=1, count=4, primer=held):
         opening = [n for n in made.piece.notes if n.onset < held.piece.notes[-1].onset]
         assert opening == list(held.piece.notes[:-1])
         if name == "note_event":
@@ -206,8 +217,8 @@ def test_without_the_primer_the_rest_of_the_same_piece_is_there(
     composers: dict[str, Composer], primers: dict[str, Primer], name: str, key: Key | None
 ) -> None:
     held = primers[name]
-    whole = composers[name].compose(seed=1, count=6, bars=5, primer=held, key=key)
-    rest = composers[name].compose(seed=1, count=6, bars=5, primer=held, key=key, keep_primer=False)
+    whole = composers[name].compose(Controls(bars=5, key=key), seed=1, count=6, primer=held)
+    rest = composers[name].compose(Controls(bars=5, key=key, keep_primer=False), seed=1, count=6, primer=held)
     start = sum(bar.length for bar in bars_of(held.piece)[: held.full_bars])
     for kept, new in zip(whole, rest, strict=True):
         assert kept.ids == new.ids
@@ -230,7 +241,7 @@ def test_an_upbeat_under_the_primers_last_chord_comes_with_its_bar(composer: Com
     held = composer.read_primer(tmp_path / "chord.mid")
     assert held.full_bars == 2
     lengths = set()
-    for made in composer.compose(seed=1, count=12, bars=3, primer=held, keep_primer=False):
+    for made in composer.compose(Controls(bars=3, keep_primer=False), seed=1, count=12, primer=held):
         upbeat = len(bars_of(made.piece)) == 4
         lengths.add(len(bars_of(made.piece)))
         assert not upbeat or any(note.onset < 48 for note in made.piece.notes)
@@ -242,8 +253,8 @@ def test_tempo_and_program_are_asked_for_or_the_primers_or_the_runs(
 ) -> None:
     typical = Composer.open(make_run(folder / "typical", typical={"qpm": 132.5, "program": 73}))
 
-    def of(composer: Composer, **controls: object) -> tuple[float, int]:
-        (made,) = composer.compose(seed=1, bars=1, **controls)  # type: ignore[arg-type]
+    def of(composer: Composer, primer: Primer | None = None, **controls: float) -> tuple[float, int]:
+        (made,) = composer.compose(Controls(bars=1, **controls), seed=1, primer=primer)  # type: ignore[arg-type]
         return made.piece.tempos[0].qpm, made.piece.program
 
     assert of(composers["note_event"]) == (120.0, 0)
@@ -251,7 +262,7 @@ def test_tempo_and_program_are_asked_for_or_the_primers_or_the_runs(
     assert of(typical, primer=primer) == (90.0, 40)
     assert of(typical, primer=primer, tempo=61.5, program=0) == (61.5, 0)
     # A step of the paper's grid lasts 0.4 s whatever the training music's tempo.
-    (made,) = composers["pitch_grid"].compose(seed=1, bars=1)
+    (made,) = composers["pitch_grid"].compose(Controls(bars=1), seed=1)
     assert made.piece.seconds_at(6) == pytest.approx(0.4)
 
 
@@ -276,11 +287,8 @@ def test_primers_that_cannot_be_used_are_one_line(composer: Composer, tmp_path: 
 # Runs
 
 
-def test_values_that_cannot_be_are_refused_before_the_run_is_looked_at() -> None:
+def test_controls_that_cannot_be_are_one_line() -> None:
     for controls, message in (
-        ({"count": 0}, "count must be 1 to 10000, not 0."),
-        ({"seed": -1}, "seed must be 0 to 2^63 - 10001, not -1."),
-        ({"seed": 2**63}, "seed must be"),
         ({"temperature": 0.0}, "temperature must be above 0 and at most 100, not 0.0."),
         ({"temperature": float("nan")}, "temperature must be"),
         ({"temperature": float("inf")}, "temperature must be"),
@@ -296,18 +304,50 @@ def test_values_that_cannot_be_are_refused_before_the_run_is_looked_at() -> None
         ({"tempo": float("nan")}, "tempo must be"),
         ({"program": 128}, "program must be 0 to 127, not 128."),
         ({"max_copy": 1}, "max-copy must be 2 to 1000, not 1."),
-        ({"key": "H"}, "'H' is not a key."),
     ):
         with pytest.raises(ConfigError) as caught:
-            compose(Path("no such run"), **({"seed": 1} | controls))  # type: ignore[arg-type]
+            Controls(**controls)  # type: ignore[arg-type]
         assert str(caught.value).startswith(message)
+
+
+def test_seeds_that_cannot_be_are_refused_before_the_run_is_looked_at() -> None:
+    for seed, count, message in (
+        (1, 0, "count must be 1 to 10000, not 0."),
+        (1, 10_001, "count must be"),
+        (-1, 1, "seed must be 0 to 2^63 - 10001, not -1."),
+        (2**63, 1, "seed must be"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            compose(Path("no such run"), seed=seed, count=count)
+        assert str(caught.value).startswith(message)
+    check_seeds(2**63 - 10_001, 10_000)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_what_is_told_of_each_token_may_stop_the_work(composers: dict[str, Composer], name: str) -> None:
+    class CancelledError(Exception):
+        pass
+
+    told = []
+
+    def cancel() -> None:
+        told.append(1)
+        if len(told) == 5:
+            raise CancelledError
+
+    whole = composers[name].compose(Controls(bars=2), seed=1)
+    with pytest.raises(CancelledError):
+        composers[name].compose(Controls(bars=2), seed=1, on_token=cancel)
+    assert len(told) == 5
+    assert composers[name].compose(Controls(bars=2), seed=1) == whole
 
 
 def test_the_function_does_all_from_the_folder(
     folder: Path, composer: Composer, tune: Path, primer: Primer
 ) -> None:
-    made = compose(folder / "note_event", seed=3, bars=3, key="C major", primer=tune, keep_primer=False)
-    assert made == composer.compose(seed=3, bars=3, key=Key.parse("C major"), primer=primer, keep_primer=False)
+    controls = Controls(bars=3, key=Key.parse("C major"), keep_primer=False)
+    made = compose(folder / "note_event", controls, seed=3, primer=tune)
+    assert made == composer.compose(controls, seed=3, primer=primer)
 
 
 def test_a_run_that_is_not_there_or_not_whole_is_one_line(tmp_path: Path) -> None:
@@ -360,7 +400,7 @@ def test_the_newest_run(tmp_path: Path) -> None:
 def test_without_a_run_of_ones_own_the_bundled_one_is_meant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compose_module, "BUNDLED", tmp_path / "package" / "bundled")
+    monkeypatch.setattr(runs, "BUNDLED", tmp_path / "package" / "bundled")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match=r"There is no run in runs/\. Train one"):
         find_run(None)
@@ -426,7 +466,11 @@ def copiers(folder: Path, composers: dict[str, Composer]) -> dict[str, Composer]
     made = {}
     for name, composer in composers.items():
         run = make_run(folder / f"{name} copier", name)
-        teach(run, [one.ids for one in composer.compose(seed=1, count=3, bars=8)], ["a.mid", "b.mid", "c.mid"])
+        teach(
+            run,
+            [one.ids for one in composer.compose(Controls(bars=8), seed=1, count=3)],
+            ["a.mid", "b.mid", "c.mid"],
+        )
         made[name] = Composer.open(run)
     return made
 
@@ -435,8 +479,8 @@ def copiers(folder: Path, composers: dict[str, Composer]) -> dict[str, Composer]
 @pytest.mark.parametrize("most", [2, 5, 12])
 def test_no_more_notes_in_a_row_than_asked_are_copied(copiers: dict[str, Composer], name: str, most: int) -> None:
     copier = copiers[name]
-    free = copier.compose(seed=1, count=3, bars=8)
-    kept = copier.compose(seed=1, count=3, bars=8, max_copy=most)
+    free = copier.compose(Controls(bars=8), seed=1, count=3)
+    kept = copier.compose(Controls(bars=8, max_copy=most), seed=1, count=3)
     for source, before, after in zip(["a.mid", "b.mid", "c.mid"], free, kept, strict=True):
         whole = copier.training.longest_run(before.piece)
         assert whole is not None
@@ -451,7 +495,7 @@ def test_no_more_notes_in_a_row_than_asked_are_copied(copiers: dict[str, Compose
         # What is not copied yet stays: the first notes are those of the free piece.
         same = [one == other for one, other in zip(before.piece.notes, after.piece.notes, strict=False)]
         assert same.index(False) <= most
-    assert kept == [copier.compose(seed=made.seed, bars=8, max_copy=most)[0] for made in kept]
+    assert kept == [copier.compose(Controls(bars=8, max_copy=most), seed=made.seed)[0] for made in kept]
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -459,8 +503,8 @@ def test_what_copies_nothing_is_the_same_with_and_without_the_bound(
     copiers: dict[str, Composer], name: str
 ) -> None:
     for free, kept in zip(
-        copiers[name].compose(seed=50, count=3, bars=4),
-        copiers[name].compose(seed=50, count=3, bars=4, max_copy=200),
+        copiers[name].compose(Controls(bars=4), seed=50, count=3),
+        copiers[name].compose(Controls(bars=4, max_copy=200), seed=50, count=3),
         strict=True,
     ):
         assert kept == replace(free, copied=kept.copied)
@@ -470,9 +514,9 @@ def test_what_copies_nothing_is_the_same_with_and_without_the_bound(
 def test_key_and_length_hold_while_notes_are_taken_back(folder: Path) -> None:
     scale = Key.parse("C major")
     run = make_run(folder / "scale copier")
-    free = Composer.open(run).compose(seed=1, count=2, bars=6, key=scale)
+    free = Composer.open(run).compose(Controls(bars=6, key=scale), seed=1, count=2)
     teach(run, [one.ids for one in free])
-    for made in Composer.open(run).compose(seed=1, count=2, bars=6, key=scale, max_copy=4):
+    for made in Composer.open(run).compose(Controls(bars=6, key=scale, max_copy=4), seed=1, count=2):
         assert {note.pitch % 12 for note in made.piece.notes} <= scale.pitch_classes
         assert (len(bars_of(made.piece)), made.finished, made.refusals > 0) == (6, True, True)
         assert made.copied is not None
@@ -482,10 +526,10 @@ def test_key_and_length_hold_while_notes_are_taken_back(folder: Path) -> None:
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_primers_own_notes_are_no_copies(copiers: dict[str, Composer], tmp_path: Path, keep: bool) -> None:
     copier = copiers["note_event"]
-    learnt = copier.compose(seed=2, bars=8)[0].piece
+    learnt = copier.compose(Controls(bars=8), seed=2)[0].piece
     write_midi(replace(learnt, notes=learnt.notes[:20]), tmp_path / "tune.mid")
     primer = copier.read_primer(tmp_path / "tune.mid")
-    for made in copier.compose(seed=1, count=4, bars=3, primer=primer, keep_primer=keep, max_copy=3):
+    for made in copier.compose(Controls(bars=3, keep_primer=keep, max_copy=3), seed=1, count=4, primer=primer):
         whole = copier.training.longest_run(made.piece)
         assert whole is None or (whole.notes > 10) == keep
         assert made.copied is None or made.copied.notes <= 3
@@ -497,9 +541,9 @@ def test_a_primers_own_notes_are_no_copies(copiers: dict[str, Composer], tmp_pat
 def test_where_no_way_is_found_the_run_that_remains_is_told(
     copiers: dict[str, Composer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_REFUSALS_A_BEAT", 0)
-    (free,) = copiers["note_event"].compose(seed=3, bars=8)
-    (made,) = copiers["note_event"].compose(seed=3, bars=8, max_copy=4)
+    monkeypatch.setattr(composing, "_REFUSALS_A_BEAT", 0)
+    (free,) = copiers["note_event"].compose(Controls(bars=8), seed=3)
+    (made,) = copiers["note_event"].compose(Controls(bars=8, max_copy=4), seed=3)
     assert (made.piece, made.finished, made.refusals) == (free.piece, True, 1)
     assert made.copied is not None
     assert (made.copied.notes, made.copied.source) == (len(free.piece.notes), "c.mid")
@@ -507,9 +551,9 @@ def test_where_no_way_is_found_the_run_that_remains_is_told(
 
 def test_what_was_learnt_from_must_be_there(composer: Composer) -> None:
     with pytest.raises(RunError, match="does not hold the music"):
-        composer.compose(seed=1, max_copy=8)
+        composer.compose(Controls(max_copy=8), seed=1)
     with pytest.raises(RunError, match="learnt from is not known"):
-        Composer(composer.tokenizer, lambda: composer.generator).compose(seed=1, max_copy=8)
+        Composer(composer.tokenizer, lambda: composer.generator).compose(Controls(max_copy=8), seed=1)
 
 
 @given(forbidden=st.sets(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=9))

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seqgan_music import __version__
+from seqgan_music.cli._controls import settings, with_controls
 from seqgan_music.errors import ConfigError
 
 if TYPE_CHECKING:
-    from seqgan_music.compose import Composition, Primer
+    from seqgan_music.compose import Composition, Controls, Primer
 
 _SUFFIXES = (".mid", ".midi")
 
@@ -30,36 +31,16 @@ _SUFFIXES = (".mid", ".midi")
     "-n", "--count", default=1, show_default=True, help="Pieces; more than one are numbered song-1.mid ..."
 )
 @click.option("--seed", type=int, help="Makes the same files again; drawn and printed unless given.")
-@click.option("--temperature", default=1.0, show_default=True, help="Below 1 safer, above 1 bolder.")
-@click.option("--top-k", default=0, show_default=True, help="Only the K likeliest tokens; 0 is off.")
-@click.option("--top-p", default=1.0, show_default=True, help="Only the likeliest tokens of joint probability P.")
-@click.option("--bars", type=int, help="New bars, however many.  [default: 16]")
-@click.option("--seconds", type=float, help="Length of what is new, instead of --bars.")
-@click.option(
-    "--tempo", type=float, help="Quarter notes a minute; the primer's or the training music's unless given."
-)
-@click.option("--program", help="Instrument: General MIDI number 0-127 or name; as for --tempo unless given.")
-@click.option("--key", help="Scale that new notes stay in: 'C major', 'F# minor', 'Bb', 'D dorian' ...")
+@with_controls
 @click.option("--primer", type=click.Path(path_type=Path), help="Music to continue, of any kind that is read.")
-@click.option("--keep-primer/--no-primer", default=True, help="Whether the output begins with the primer.  [keep]")
-@click.option("--max-copy", type=int, help="No more than so many notes in a row from the training music.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     out: Path,
     run: Path | None,
     count: int,
     seed: int | None,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    bars: int | None,
-    seconds: float | None,
-    tempo: float | None,
-    program: str | None,
-    key: str | None,
+    controls: Controls,
     primer: Path | None,
-    keep_primer: bool,
-    max_copy: int | None,
     as_json: bool,
 ) -> None:
     r"""Write new music as MIDI.
@@ -75,14 +56,12 @@ def command(
     """
     from seqgan_music import compose
     from seqgan_music.files import check_writable
-    from seqgan_music.music.formats.midi import program_number, write_midi
+    from seqgan_music.music.formats.midi import write_midi
 
     if out.suffix.lower() not in _SUFFIXES:
         raise ConfigError(f"--out must end in {' or '.join(_SUFFIXES)}, not '{out.name}'.")
-    number = program_number(program) if program is not None else None
-    scale = compose.Key.parse(key) if key is not None else None
     seed = secrets.randbelow(10**9) if seed is None else seed
-    compose.check(count, seed, temperature, top_k, top_p, bars, seconds, tempo, number, max_copy)
+    compose.check_seeds(seed, count)
     named, run = run, compose.find_run(run)
     composer = compose.Composer.open(run)
     if named is None and run == compose.BUNDLED:
@@ -96,45 +75,16 @@ def command(
     if primer and primed:
         click.echo(_primer_line(primer, primed), err=True)
     name = run.resolve().name
-    settings = {
-        "run": name,
-        "temperature": temperature,
-        "top-k": top_k or None,
-        "top-p": top_p if top_p < 1 else None,
-        "bars": None if seconds else bars or compose.DEFAULT_BARS,
-        "seconds": seconds,
-        "tempo": tempo,
-        "program": number,
-        "key": scale.name if scale else None,
-        "primer": primer.name if primer else None,
-        "max-copy": max_copy,
-    }
-    given = [
-        part for option, value in settings.items() if value is not None for part in (f"--{option}", str(value))
-    ]
-    if primer and not keep_primer:
+    told = {"run": name, **settings(controls), "primer": primer.name if primer else None}
+    given = [part for option, value in told.items() if value is not None for part in (f"--{option}", str(value))]
+    if primer and not controls.keep_primer:
         given.append("--no-primer")
     import torch
 
     # One sequence at a time is too little work to share: more threads only wait for each other.
     torch.set_num_threads(1)
     with _progress() as bar:
-        pieces = composer.compose(
-            count=count,
-            seed=seed,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            bars=bars,
-            seconds=seconds,
-            tempo=tempo,
-            program=number,
-            key=scale,
-            primer=primed,
-            keep_primer=keep_primer,
-            max_copy=max_copy,
-            on_token=bar.update,
-        )
+        pieces = composer.compose(controls, seed=seed, count=count, primer=primed, on_token=bar.update)
     results = []
     for file, composition in zip(files, pieces, strict=True):
         line = shlex.join(["seqgan-music", "sample", *given, "--seed", str(composition.seed)])
@@ -143,26 +93,22 @@ def command(
             file,
             title=name,
             comment=f"seqgan-music {__version__}: {line}",
-            key=scale.signature if scale else None,
+            key=controls.key.signature if controls.key else None,
         )
-        result = _result(file, composition, max_copy)
+        result = _result(file, composition, controls.max_copy)
         results.append(result)
         if not as_json:
             click.echo(
                 f"{click.format_filename(file)}: {result['bars']} bars, {result['notes']} notes, "
                 f"{result['seconds']:.1f} seconds, seed {composition.seed}"
             )
-            if max_copy is not None:
+            if controls.max_copy is not None:
                 click.echo(f"{click.format_filename(file)}: longest copied run: {composition.copied or 'none'}")
-        for warning in _warnings(composition, max_copy):
+        for warning in _warnings(composition, controls.max_copy):
             click.echo(f"{click.format_filename(file)}: {warning}", err=True)
     if as_json:
-        found = {"run": str(run), "chosen": vars(composer.chosen), "settings": settings, "files": results}
+        found = {"run": str(run), "chosen": vars(composer.chosen), "settings": told, "files": results}
         click.echo(json.dumps(found, indent=1))
-
-
-def _text(value: object) -> str:
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _result(file: Path, composition: Composition, max_copy: int | None) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""The options that say what new music should be like, for every command that writes some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from seqgan_music.compose import Controls
+
+_OPTIONS = (
+    click.option("--temperature", default=1.0, show_default=True, help="Below 1 safer, above 1 bolder."),
+    click.option("--top-k", default=0, show_default=True, help="Only the K likeliest tokens; 0 is off."),
+    click.option(
+        "--top-p", default=1.0, show_default=True, help="Only the likeliest tokens of joint probability P."
+    ),
+    click.option("--bars", type=int, help="New bars, however many.  [default: 16]"),
+    click.option("--seconds", type=float, help="Length of what is new, instead of --bars."),
+    click.option(
+        "--tempo", type=float, help="Quarter notes a minute; the primer's or the training music's unless given."
+    ),
+    click.option("--program", help="Instrument: General MIDI number 0-127 or name; as for --tempo unless given."),
+    click.option("--key", help="Scale that new notes stay in: 'C major', 'F# minor', 'Bb', 'D dorian' ..."),
+    click.option(
+        "--keep-primer/--no-primer", default=True, help="Whether the output begins with the primer.  [keep]"
+    ),
+    click.option("--max-copy", type=int, help="No more than so many notes in a row from the training music."),
+)
+
+
+def with_controls(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options; it gets them as one argument, `controls`."""
+
+    @wraps(function)
+    def collected(**given: Any) -> None:
+        own = {name: given.pop(name) for name in _names()}
+        function(controls=_parsed(own), **given)
+
+    for option in reversed(_OPTIONS):
+        collected = option(collected)
+    return collected
+
+
+def settings(controls: Controls) -> dict[str, Any]:
+    """Return them as options without their dashes; None is an option that need not be given."""
+    from seqgan_music.compose import DEFAULT_BARS
+
+    return {
+        "temperature": controls.temperature,
+        "top-k": controls.top_k or None,
+        "top-p": controls.top_p if controls.top_p < 1 else None,
+        "bars": None if controls.seconds else controls.bars or DEFAULT_BARS,
+        "seconds": controls.seconds,
+        "tempo": controls.tempo,
+        "program": controls.program,
+        "key": controls.key.name if controls.key else None,
+        "max-copy": controls.max_copy,
+    }
+
+
+def _names() -> list[str]:
+    from dataclasses import fields
+
+    from seqgan_music.compose import Controls
+
+    return [field.name for field in fields(Controls)]
+
+
+def _parsed(given: dict[str, Any]) -> Controls:
+    from seqgan_music.compose import Controls, Key
+    from seqgan_music.music.formats.midi import program_number
+
+    program, key = given.pop("program"), given.pop("key")
+    return Controls(
+        program=program_number(program) if program is not None else None,
+        key=Key.parse(key) if key is not None else None,
+        **given,
+    )

@@ -1,0 +1,109 @@
+"""Primers, music to continue: read as the tokenizer holds it, and told apart from what is new."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from seqgan_music.compose.bars import bars_of
+from seqgan_music.config import ReadingConfig
+from seqgan_music.errors import InputError
+from seqgan_music.music.notes import Meter, Piece
+from seqgan_music.music.tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Primer:
+    """Music to continue: `piece` as the tokenizer holds it, with the file's tempo and program, and its `ids`.
+
+    `changes` counts what reading and the tokenizer changed or left out, by reason; `others` the further pieces
+    of a file that holds several, of which the first is taken.
+    """
+
+    piece: Piece
+    ids: tuple[int, ...]
+    changes: Counter[str]
+    others: int = 0
+
+    @property
+    def full_bars(self) -> int:
+        """Bars that are over when the primer's last note ends."""
+        return sum(bar.end <= self.piece.end for bar in bars_of(self.piece))
+
+
+def read_primer(path: Path, tokenizer: Tokenizer, reading: ReadingConfig) -> Primer:
+    """Read music to continue, in a worker process bounded like any reader of untrusted files.
+
+    Raises InputError where nothing can be continued: no such file, no music in it, past the limits.
+    """
+    from seqgan_music.music.reading import SUFFIXES, read
+    from seqgan_music.music.workers import Failure, bounded_map
+
+    if not path.is_file():
+        raise InputError(f"Primer {path} is {'a folder: give a file' if path.is_dir() else 'not there'}.")
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"Primer {path} is of no known kind. Kinds: {' '.join(sorted(SUFFIXES))}.")
+    ((_, found),) = bounded_map(
+        partial(read, config=reading),
+        [path],
+        workers=1,
+        max_seconds=reading.max_seconds,
+        max_memory_megabytes=reading.max_memory_megabytes,
+    )
+    if isinstance(found, Failure) or not found.pieces:
+        raise InputError(f"Primer {path} cannot be used: {found.reason}. {found.detail}")
+    piece = found.pieces[0]
+    normal, changes = tokenizer.normalise(piece)
+    rows = tokenizer.encode(piece)
+    ids = _open_end((token for row in rows for token in row), tokenizer)
+    if not ids:
+        raise InputError(f"Primer {path} has no notes that this run's tokenizer can hold.")
+    held = tokenizer.decode(ids).piece
+    if held.notes != normal.notes:  # rows that overlap cannot be joined: go on from the last one
+        ids = _open_end(rows[-1], tokenizer)
+        held = tokenizer.decode(ids).piece
+    held = replace(held, tempos=piece.tempos[:1], program=piece.program, name=path.name)
+    return Primer(held, tuple(ids), Counter(found.counts) + changes, len(found.pieces) - 1)
+
+
+def without_primer(piece: Piece, primer: Primer) -> Piece:
+    """Return what is new, from the bar line on at which it begins, as a piece of its own."""
+    new = new_notes(piece, primer).notes
+    if not new:
+        return replace(piece, notes=())
+    first = min(primer.piece.end, min(note.onset for note in new))
+    bars = [bar for bar in bars_of(piece) if bar.start <= first]
+    start = bars[-1].start
+    meters = [m for m in piece.meters if m.onset > start]
+    return replace(
+        piece,
+        notes=tuple(replace(note, onset=note.onset - start) for note in new),
+        meters=(Meter(0, *bars[-1].meter), *(replace(m, onset=m.onset - start) for m in meters)),
+    )
+
+
+def new_notes(piece: Piece, primer: Primer | None) -> Piece:
+    """Return the piece with those notes alone that are not the primer's, where they stand."""
+    if primer is None:
+        return piece
+    known = {(note.onset, note.pitch): note.end for note in primer.piece.notes}
+    new = []
+    for note in piece.notes:
+        end = known.get((note.onset, note.pitch))
+        if end is None:
+            new.append(note)
+        elif note.end > end:  # held on, where a tokenizer cannot tell that from struck again
+            new.append(replace(note, onset=end, duration=note.end - end))
+    return replace(piece, notes=tuple(sorted(new)))
+
+
+def _open_end(ids: Iterable[int], tokenizer: Tokenizer) -> list[int]:
+    """The ids without their end, and without what is not heard there (rests that fill up a row)."""
+    open_ids = [token for token in ids if token != tokenizer.end_id]
+    notes = tokenizer.decode(open_ids).piece.notes
+    while open_ids and tokenizer.decode(open_ids[:-1]).piece.notes == notes:
+        open_ids.pop()
+    return open_ids
