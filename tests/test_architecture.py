@@ -1,6 +1,6 @@
 """The rules of the layout, read from the source: who may import whom, and how a module begins.
 
-errors | choices, config, tokenset, files, run_folders | music, learning | training, ... | report, studio | cli
+errors | choices, config, files, run_folders, pages, ... | music, learning | training, ... | report, studio | cli
 A module imports only what stands to its left, music and learning never each other, and music never torch.
 """
 
@@ -19,7 +19,7 @@ PACKAGE = ROOT / "seqgan_music"
 ORDER = [
     {"__init__"},
     {"errors"},
-    {"choices", "config", "tokenset", "files", "run_folders", "machine"},
+    {"choices", "config", "tokenset", "files", "run_folders", "machine", "pages"},
     {"music", "learning"},
     {"training", "compose", "critic", "evaluate", "oracle_benchmark"},
     {"report", "studio"},

@@ -23,6 +23,7 @@ from seqgan_music.compose import bars_of
 from seqgan_music.errors import RunError
 from seqgan_music.music import tokenizers
 from seqgan_music.music.notes import Note, Piece
+from seqgan_music.pages import shared
 from seqgan_music.report import charts, comparison, listening, markup
 from seqgan_music.report.charts import Axes
 from seqgan_music.report.sources import Sources
@@ -371,7 +372,7 @@ def test_sources_keep_numbers_of_whole_lines_alone(run: Path) -> None:
 
 
 def test_colours_have_contrast_in_light_and_dark() -> None:
-    style = (Path(report.__file__).parent / "page.css").read_text()
+    style = shared("base.css")
     light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6});", part)) for part in style.split("@media")[:2])
     assert light.keys() == dark.keys()
 

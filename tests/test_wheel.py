@@ -47,7 +47,12 @@ def test_it_has_every_module_every_preset_and_nothing_else(wheel: Path) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "seqgan_music").rglob("*.py")}
     found = (path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.toml"))
     presets = {f"seqgan_music/{path}" for path in found}
-    page = {f"seqgan_music/report/page.{kind}" for kind in ("css", "js")}
+    page = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("pages", "report", "studio")
+        for kind in ("html", "css", "js")
+        for path in (ROOT / "seqgan_music" / folder).rglob(f"*.{kind}")
+    }
     bundled = {path.relative_to(ROOT).as_posix() for path in BUNDLED.rglob("*") if path.is_file()}
     assert packed == modules | presets | page | bundled | {"seqgan_music/py.typed"}
     assert presets

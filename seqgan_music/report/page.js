@@ -1,4 +1,3 @@
-"use strict";
 // Each player: a playhead that follows the sound, and a roll that seeks, by pointer and by keyboard.
 for (const player of document.querySelectorAll(".player")) {
   const audio = player.querySelector("audio");
@@ -11,11 +10,9 @@ for (const player of document.querySelectorAll(".player")) {
   const last = Number(roll.getAttribute("aria-valuemax"));
 
   function draw() {
-    const seconds = Math.min(audio.currentTime, last);
     const x = left + audio.currentTime * rate;
     head.style.transform = `translateX(${x}px)`;
-    roll.setAttribute("aria-valuenow", seconds.toFixed(0));
-    roll.setAttribute("aria-valuetext", `${seconds.toFixed(1)} of ${last} seconds`);
+    tell();
     if (!audio.paused) {
       const inside = x - scroll.scrollLeft;
       if (inside < 0 || inside > scroll.clientWidth - 40) scroll.scrollLeft = x - left;
@@ -28,6 +25,12 @@ for (const player of document.querySelectorAll(".player")) {
     draw();
   }
 
+  function toggle() {
+    if (audio.paused) audio.play();
+    else audio.pause();
+  }
+
+  const tell = slider(roll, { now: () => audio.currentTime, bar: () => bar, last: () => last, seek, toggle });
   audio.addEventListener("play", () => {
     for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
     draw();
@@ -37,15 +40,6 @@ for (const player of document.querySelectorAll(".player")) {
   roll.addEventListener("click", (event) => {
     seek((event.clientX - roll.getBoundingClientRect().left - left) / rate);
     audio.play();
-  });
-  roll.addEventListener("keydown", (event) => {
-    const moves = { ArrowRight: bar, ArrowUp: bar, ArrowLeft: -bar, ArrowDown: -bar };
-    if (event.key in moves) seek(audio.currentTime + moves[event.key]);
-    else if (event.key === "Home") seek(0);
-    else if (event.key === "End") seek(last);
-    else if (event.key === " " || event.key === "Enter") audio.paused ? audio.play() : audio.pause();
-    else return;
-    event.preventDefault();
   });
   draw();
 }

@@ -8,6 +8,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 from seqgan_music import __version__
+from seqgan_music.pages import shared
 from seqgan_music.report import sections
 from seqgan_music.report.listening import Sample
 from seqgan_music.report.markup import Html, tag
@@ -24,8 +25,10 @@ _PARTS = {
 
 def page(sources: Sources, samples: Sequence[Sample]) -> str:
     """Return the report as HTML."""
+    own = files(__package__)
     style, script = (
-        Html((files(__package__) / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js")
+        Html(shared(base) + (own / name).read_text(encoding="utf-8"))
+        for base, name in (("base.css", "page.css"), ("roll.js", "page.js"))
     )
     # Of scripts only this very one runs, and nothing is loaded: not even a mistake in escaping could do harm.
     digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
@@ -57,6 +60,6 @@ def page(sources: Sources, samples: Sequence[Sample]) -> str:
             sections.learning(sources),
             sections.music(sources),
         ),
-        tag("script", script),
+        tag("script", script, type="module"),
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"

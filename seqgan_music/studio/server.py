@@ -1,0 +1,75 @@
+"""The studio's server: bound to 127.0.0.1, one thread a request, ended by Ctrl-C without a trace."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from seqgan_music.errors import ConfigError
+from seqgan_music.studio.app import create_app
+from seqgan_music.studio.runs import Runs
+from seqgan_music.studio.workshop import Workshop
+
+HOST = "127.0.0.1"
+PORT = 8765
+_SILENT_SECONDS = 30
+"""A connection that says nothing for so long is closed."""
+
+
+class _Quiet(WSGIRequestHandler):
+    """Says nothing of each request, and nothing of what it is made with."""
+
+    timeout = _SILENT_SECONDS
+    server_version, sys_version = "seqgan-music", ""
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        """Keep the terminal for what a reader wants to know."""
+
+    def version_string(self) -> str:
+        """Return what the Server header says."""
+        return self.server_version
+
+
+def serve(runs: Path, run: Path | None, port: int | None, ready: Callable[[str], None]) -> None:
+    """Answer until KeyboardInterrupt. `ready` is called with the address once it answers.
+
+    Without a `port` it is 8765, or any free one where that is taken. Raises ConfigError where it cannot be had.
+    """
+    studio = Workshop(Runs(runs, run))
+    try:
+        server = _bound(studio, port)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+        thread.start()
+        try:
+            ready(f"http://{HOST}:{server.port}/")
+            studio.warm_up()
+            while thread.is_alive():
+                thread.join(3600)
+        finally:
+            server.shutdown()
+            server.server_close()
+    finally:
+        studio.close()
+
+
+def _bound(studio: Workshop, port: int | None) -> BaseWSGIServer:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    for number in (PORT, 0) if port is None else (port,):
+        try:
+            server = make_server(HOST, number, lambda *_: (), threaded=True, request_handler=_Quiet)
+        except (OSError, SystemExit) as error:
+            # Werkzeug ends the process itself where a port is taken.
+            taken = isinstance(error, SystemExit) or error.errno == errno.EADDRINUSE
+            if port is not None:
+                why = "is taken by another program" if taken else "cannot be had"
+                raise ConfigError(f"Port {port} {why}. Leave --port out to get a free one.") from None
+        else:
+            server.daemon_threads = True  # type: ignore[attr-defined]
+            server.app = create_app(studio, server.port)
+            return server
+    raise ConfigError("No port is free on 127.0.0.1.")

@@ -1,0 +1,275 @@
+"""What the studio can do with music: write, vary, mend, read a primer; each as a job, of checked values."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shlex
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from seqgan_music.compose import DEFAULT_BARS, Composer, Composition, Controls, Primer, bars_of
+from seqgan_music.errors import ConfigError, InputError, SeqganMusicError
+from seqgan_music.studio import asking
+from seqgan_music.studio.asking import Asked
+from seqgan_music.studio.candidates import KEPT_CANDIDATES, KEPT_PRIMERS, Candidate, Kept, Renderings, new_id
+from seqgan_music.studio.jobs import Job, Jobs
+from seqgan_music.studio.runs import Runs
+
+if TYPE_CHECKING:
+    from seqgan_music.critic import Critic
+
+MOST_PRIMER_BYTES = 4 * 1024 * 1024
+MOST_PRIMER_BARS = 128
+_READ_AT_ONCE = 2
+_OPEN_RUNS = 3
+_SEEDS = 10**9
+_TOKENS_A_BAR = 16.0
+"""What a bar takes until a run has written one."""
+
+log = logging.getLogger(__name__)
+
+
+class GoneError(Exception):
+    """Something was named that the studio does not have, or no longer."""
+
+
+class BusyError(Exception):
+    """Too much is asked at once; later will do."""
+
+
+@dataclass
+class OpenRun:
+    """A run that was read: its composer, its critic or why there is none, and how many tokens a bar takes it."""
+
+    name: str
+    folder: Path
+    composer: Composer
+    critic: Critic | None = None
+    no_critic: str = ""
+    tokens_a_bar: float = _TOKENS_A_BAR
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """A file to continue: its name for people, what is in it, and how each run's tokenizer holds it."""
+
+    name: str
+    suffix: str
+    data: bytes
+    held: dict[str, Primer] = field(default_factory=dict)
+
+
+class Workshop:
+    """All that the studio holds: runs, candidates, primers, jobs. Its folder for files goes with `close`."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+        self.jobs = Jobs()
+        self.candidates: Kept[Candidate] = Kept(KEPT_CANDIDATES)
+        self.primers: Kept[Uploaded] = Kept(KEPT_PRIMERS)
+        self.renderings = Renderings()
+        self._open: OrderedDict[str, tuple[object, OpenRun]] = OrderedDict()
+        self._opening = threading.Lock()
+        self._readers = threading.BoundedSemaphore(_READ_AT_ONCE)
+        self._folder = TemporaryDirectory(prefix="seqgan-music-studio-", ignore_cleanup_errors=True)
+
+    def close(self) -> None:
+        """End all work and remove what was written."""
+        self.jobs.close()
+        self._folder.cleanup()
+
+    def warm_up(self) -> None:
+        """Load the first run while its reader looks at the page: torch alone takes seconds."""
+
+        def work(_: Job) -> None:
+            name = next(iter(self.runs.found()), None)
+            if name is not None:
+                with suppress(SeqganMusicError):  # told when it is asked for
+                    _ready(self.open_run(name))
+
+        self.jobs.add(Job(work))
+
+    def open_run(self, name: str) -> OpenRun:
+        """Return a run, read anew where its checkpoint has changed. Raises GoneError, RunError, ConfigError."""
+        folder = self.runs.found().get(name)
+        if folder is None:
+            raise GoneError(f"There is no run '{name[:80]}'.")
+        with self._opening:
+            best = (folder / "checkpoints" / "best.json").stat()
+            known, opened = self._open.get(name, (None, None))
+            mark = (str(folder), best.st_mtime_ns, best.st_size)
+            if opened is None or known != mark:
+                opened = OpenRun(name, folder, Composer.open(folder))
+                self._open[name] = (mark, opened)
+            self._open.move_to_end(name)
+            while len(self._open) > _OPEN_RUNS:
+                self._open.popitem(last=False)
+        return opened
+
+    def find(self, name: str) -> Candidate:
+        """Return a candidate. Raises GoneError."""
+        found = self.candidates.find(name)
+        if found is None:
+            raise GoneError("This piece is not here, or no longer: the studio keeps the newest ones only.")
+        return found
+
+    def upload(self, run: str, name: str, data: bytes) -> tuple[str, Uploaded, Primer]:
+        """Read a file to continue, in a bounded process. Raises InputError, BusyError, GoneError."""
+        suffix = Path(name).suffix.lower()
+        uploaded = Uploaded(_shown(name), suffix, data)
+        primer = self._held(uploaded, self.open_run(run))
+        identity = new_id()
+        self.primers.add(identity, uploaded)
+        return identity, uploaded, primer
+
+    def compose(self, settings: dict[str, Any]) -> Job:
+        """Return the job that writes new pieces. Raises ConfigError, GoneError."""
+        asked = Asked(settings, asking.COMPOSE)
+        controls = asked.controls()
+        count = asked.number("count") or 1
+        seed = asked.number("seed")
+        run = asked.text("run") or next(iter(self.runs.found()), "")
+        opened = self.open_run(run)
+        uploaded = None
+        if (name := asked.text("primer")) is not None:
+            uploaded = self.primers.find(name)
+            if uploaded is None:
+                raise GoneError("This primer is not here, or no longer: drop the file again.")
+        bars = controls.bars or DEFAULT_BARS
+        first = secrets.randbelow(_SEEDS) if seed is None else seed
+
+        def work(job: Job) -> None:
+            _ready(opened)
+            primer = self._held(uploaded, opened) if uploaded else None
+            for number in range(count):
+                before = job.steps
+                (written,) = opened.composer.compose(
+                    controls, seed=first + number, primer=primer, on_token=job.step
+                )
+                opened.tokens_a_bar += 0.3 * ((job.steps - before) / bars - opened.tokens_a_bar)
+                job.expected = job.steps + (count - number - 1) * bars * opened.tokens_a_bar
+                job.results.append(self._keep(opened, written, controls, uploaded, primer))
+
+        return Job(work, expected=count * bars * opened.tokens_a_bar)
+
+    def _keep(
+        self,
+        opened: OpenRun,
+        written: Composition,
+        controls: Controls,
+        uploaded: Uploaded | None,
+        primer: Primer | None,
+    ) -> str:
+        piece = written.piece
+        primed = primer.full_bars if primer and controls.keep_primer else 0
+        candidate = Candidate(
+            piece,
+            opened.name,
+            written.seed,
+            {
+                "temperature": controls.temperature,
+                "primer": uploaded.name if uploaded else None,
+                "key": controls.key.name if controls.key else None,
+                "copied": str(written.copied) if written.copied else None,
+            },
+            line=_line(opened, controls, written.seed, uploaded),
+            key=controls.key.signature if controls.key else None,
+            heat=opened.critic.by_bar(piece) if opened.critic else (),
+            new_bars=range(primed, len(bars_of(piece))),
+            primed=primed,
+            warnings=_warnings(written, controls),
+        )
+        self.candidates.add(candidate.id, candidate)
+        return candidate.id
+
+    def _held(self, uploaded: Uploaded, opened: OpenRun) -> Primer:
+        """Return an uploaded file as a run's tokenizer holds it."""
+        from seqgan_music.music.reading import SUFFIXES
+
+        primer = uploaded.held.get(opened.name)
+        if primer is not None:
+            return primer
+        if uploaded.suffix not in SUFFIXES:
+            raise InputError(f"{uploaded.name} is of no known kind. Kinds: {' '.join(sorted(SUFFIXES))}.")
+        if not self._readers.acquire(timeout=30):
+            raise BusyError("Other files are being read. Try again in a moment.")
+        # The name on disk is ours; of the file's own only the suffix is kept, which is one of a list.
+        path = Path(self._folder.name) / f"{secrets.token_hex(8)}{uploaded.suffix}"
+        try:
+            path.write_bytes(uploaded.data)
+            primer = opened.composer.read_primer(path)
+        except InputError as error:
+            raise InputError(str(error).replace(f"Primer {path}", uploaded.name)) from None
+        finally:
+            path.unlink(missing_ok=True)
+            self._readers.release()
+        if primer.full_bars > MOST_PRIMER_BARS:
+            raise InputError(
+                f"{uploaded.name} has {primer.full_bars} bars; the studio continues up to {MOST_PRIMER_BARS}."
+            )
+        uploaded.held[opened.name] = primer
+        return primer
+
+
+def _ready(opened: OpenRun) -> None:
+    """Load what writing needs, in the thread that writes."""
+    import torch
+
+    from seqgan_music.critic import Critic
+
+    torch.set_num_threads(1)  # one sequence at a time is too little work to share
+    _ = opened.composer.generator
+    if opened.critic is None and not opened.no_critic:
+        with suppress(SeqganMusicError):
+            opened.critic = Critic.open(opened.folder)
+        if opened.critic is None:
+            opened.no_critic = "this run has trained no critic"
+
+
+def _line(opened: OpenRun, controls: Controls, seed: int, uploaded: Uploaded | None) -> str:
+    """Return the command that writes the same piece."""
+    values = {
+        "run": opened.folder.resolve().name,
+        "temperature": controls.temperature,
+        "top-k": controls.top_k or None,
+        "top-p": controls.top_p if controls.top_p < 1 else None,
+        "bars": controls.bars or DEFAULT_BARS,
+        "tempo": controls.tempo,
+        "program": controls.program,
+        "key": controls.key.name if controls.key else None,
+        "primer": uploaded.name if uploaded else None,
+        "max-copy": controls.max_copy,
+        "seed": seed,
+    }
+    words = ["seqgan-music", "sample"]
+    words += [word for name, value in values.items() if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(words if controls.keep_primer or not uploaded else [*words, "--no-primer"])
+
+
+def _warnings(written: Composition, controls: Controls) -> Sequence[str]:
+    found = []
+    if not written.finished:
+        found.append("It did not come to the length asked for and was stopped.")
+    if controls.max_copy is not None and written.copied and written.copied.notes > controls.max_copy:
+        found.append(f"No way was found to copy at most {controls.max_copy} notes in a row.")
+    return found
+
+
+def _shown(name: str) -> str:
+    """Return a file's name as text for people: no control characters, no folders, not too long."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in last)[-80:] or "file"
+
+
+def checked_name(name: str) -> str:
+    """Return an uploaded file's name. Raises ConfigError where it is missing or endless."""
+    if not 0 < len(name) <= 400:
+        raise ConfigError("Say the file's name, for its kind: ?name=tune.mid")
+    return name
