@@ -1,0 +1,154 @@
+"""ratings.jsonl of a run: which pieces a person gave a thumb up or down, one line each, only ever added to.
+
+A line holds the notes themselves, so that a rating outlives the file that was rated. A line that a killed process
+left unfinished is passed over, and the next one begins on a line of its own. Of two ratings of the same notes the
+later one counts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqgan_music.errors import InputError, OutputError, RunError
+from seqgan_music.music.notes import Meter, Note, Piece, Tempo
+from seqgan_music.run_folders import check_run
+
+FILE = "ratings.jsonl"
+MOST_NOTES = 50_000
+"""Notes of a piece that can be rated."""
+MOST_BYTES = 256 << 20
+"""A larger file is refused: it was not written by thumbs."""
+
+MOST_BEATS = 40_000
+"""Quarter notes that a rated piece may last: bars are walked through one by one."""
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One thumb: up where `liked`. `piece` has no tempo but its first."""
+
+    piece: Piece
+    liked: bool
+
+
+def add(run: Path, piece: Piece, liked: bool) -> None:
+    """Keep one rating. Raises RunError, InputError for a piece without notes or with too many, OutputError."""
+    check_run(run)
+    if not piece.notes:
+        raise InputError("There is no note to rate in this piece.")
+    if len(piece.notes) > MOST_NOTES:
+        raise InputError(f"A piece of {len(piece.notes):,} notes is too long to rate: {MOST_NOTES:,} at most.")
+    document = {"liked": bool(liked), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "piece": _to_json(piece)}
+    line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    if _read(line) is None:
+        raise InputError(f"This piece cannot be rated: it lasts more than {MOST_BEATS:,} beats, or is odd.")
+    path = run / FILE
+    try:
+        with path.open("a+b", buffering=0) as file:
+            _lock(file.fileno())
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(size - 1)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            written = file.write(line)
+            if written != len(line):  # no space left in the middle of it
+                file.truncate(size)
+                raise OSError(None, "no space left")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"Cannot keep the rating in {path}: {reason}.") from None
+
+
+def load(run: Path) -> list[Rating]:
+    """Return the ratings of a run in the order of their (last) giving; lines that are none are passed over.
+
+    Raises RunError where the run or its file cannot be read.
+    """
+    check_run(run)
+    path = run / FILE
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise RunError(f"{path} is larger than {MOST_BYTES >> 20} MB: too many ratings. Move it away.")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+    latest: dict[Piece, bool] = {}
+    for line in data.split(b"\n"):
+        rating = _read(line)
+        if rating is not None:
+            latest.pop(rating.piece, None)
+            latest[rating.piece] = rating.liked
+    return [Rating(piece, liked) for piece, liked in latest.items()]
+
+
+def _read(line: bytes) -> Rating | None:
+    if not line.strip():
+        return None
+    try:
+        document = json.loads(line)
+        if not isinstance(document["liked"], bool):
+            return None
+        return Rating(_piece(document["piece"]), document["liked"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _to_json(piece: Piece) -> dict[str, Any]:
+    return {
+        "ticks_per_beat": piece.ticks_per_beat,
+        "meters": [(m.onset, m.numerator, m.denominator) for m in piece.meters],
+        "qpm": piece.tempos[0].qpm,
+        "program": piece.program,
+        "notes": [(n.onset, n.pitch, n.duration, n.velocity) for n in piece.notes],
+    }
+
+
+def _piece(document: Mapping[str, Any]) -> Piece:
+    """Return the piece, every number checked. Raises ValueError, TypeError, KeyError."""
+    if len(document["notes"]) > MOST_NOTES or len(document["meters"]) > MOST_NOTES:
+        raise ValueError("too many notes")
+    ticks_per_beat = _whole(document["ticks_per_beat"], 1, 960)
+    most = MOST_BEATS * ticks_per_beat
+    notes = [
+        Note(_whole(onset, 0, most), _whole(pitch, 0, 127), _whole(duration, 1, most), _whole(velocity, 1, 127))
+        for onset, pitch, duration, velocity in document["notes"]
+    ]
+    meters = [
+        Meter(_whole(onset, 0, most), _whole(numerator, 1, 255), _whole(denominator, 1, 256))
+        for onset, numerator, denominator in document["meters"]
+    ]
+    qpm = float(document["qpm"])
+    if not notes or not meters or not math.isfinite(qpm) or not 1 <= qpm <= 10_000:
+        raise ValueError("no piece")
+    return Piece(
+        tuple(sorted(notes)),
+        ticks_per_beat,
+        tuple(sorted(meters)),
+        (Tempo(0, qpm),),
+        _whole(document["program"], 0, 127),
+    )
+
+
+def _whole(value: object, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError("not a whole number in its range")
+    return value
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for other writers; the lock goes with the file."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except (ImportError, OSError):  # not on Windows; a file system without locks
+        pass
