@@ -7,9 +7,9 @@ from seqgan_music.compose.bars import bars_of
 from seqgan_music.compose.composer import Composer, compose
 from seqgan_music.compose.composition import Composition
 from seqgan_music.compose.controls import AS_IT_COMES, DEFAULT_BARS, SEED_LIMIT, Controls, check_seeds
-from seqgan_music.compose.keys import Key
 from seqgan_music.compose.primers import Primer
 from seqgan_music.compose.runs import BUNDLED, find_run, newest_run
+from seqgan_music.music.keys import Key
 
 __all__ = [
     "AS_IT_COMES",

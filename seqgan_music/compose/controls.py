@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seqgan_music.compose.keys import Key
 from seqgan_music.errors import ConfigError
+from seqgan_music.music.keys import Key
 
 DEFAULT_BARS = 16
 SEED_LIMIT = 2**63
