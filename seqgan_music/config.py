@@ -127,6 +127,8 @@ class GeneratorConfig:
     """Size D of a head's keys and values."""
     memory: int = 512
     """Tokens back that attention reaches."""
+    clock: bool = False
+    """Whether it is told the bar it writes, and its attention how many bars ago; needs tokens that have bars."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""

@@ -6,6 +6,7 @@ import io
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from enum import IntEnum
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -17,6 +18,27 @@ from seqgan_music.files import replacing
 
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
+
+
+class Effect(IntEnum):
+    """What an id does to the clock of its sequence, whose cycles are as many ticks long as its period.
+
+    The clock holds the onset of what is being written and a cursor, each a cycle and a place in it.
+    """
+
+    NOTHING = 0
+    BEGIN = 1
+    """What is written next begins where the cursor is."""
+    AT = 2
+    """The cursor moves to place `value` of the onset's cycle."""
+    END = 3
+    """The cursor moves to the first place `value` after the onset; the period's own is the next cycle's 0."""
+    HOLD = 4
+    """The cursor moves on by one cycle."""
+    NEXT = 5
+    """The onset moves to the next cycle, and the cursor to that cycle's 0, if it is not there yet."""
+    PERIOD = 6
+    """Cycles are `value` ticks long."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +59,7 @@ class TokenSet:
     shift_allowed:   (N, K) which of them may be applied to which sequence; [:, 0] is all true
     sources:         (N,) number of the piece that each sequence is (a part) of, in music that of the run's kept
                      pieces in order; None where it is not known, or no piece stands behind a sequence
+    effects:         (2, V) an `Effect` and its value of each id; None where ids have no time
     """
 
     ids: Ints
@@ -49,6 +72,7 @@ class TokenSet:
     shifts: Ints
     shift_allowed: Bools
     sources: Ints | None = None
+    effects: Ints | None = None
 
     @classmethod
     def from_rows(
@@ -63,6 +87,7 @@ class TokenSet:
         shifts: Ints | None = None,
         shift_allowed: Bools | None = None,
         sources: Sequence[int] | Ints | None = None,
+        effects: Ints | None = None,
     ) -> TokenSet:
         """Build a set from rows of ids. Without `units` every token counts one; without `shifts` none is allowed.
 
@@ -85,6 +110,7 @@ class TokenSet:
             shifts=identity if shifts is None else shifts,
             shift_allowed=np.ones((len(arrays), 1), dtype=np.bool_) if shift_allowed is None else shift_allowed,
             sources=None if sources is None else np.asarray(sources, dtype=np.int64),
+            effects=effects,
         )
 
     def __len__(self) -> int:

@@ -58,6 +58,8 @@ def check(config: Config) -> Config:
                 f"sequence_length {config.sequence_length} is more than the {row} steps of a row"
                 f" of tokenizer '{made.name}'."
             )
+    if config.generator.clock and made.effects() is None:
+        raise ConfigError(f"generator.clock needs bars, and tokenizer '{made.name}' has none. Set it to false.")
     return replace(
         config,
         tokenizer=ChoiceConfig(made.name, _values(made.options)),

@@ -45,6 +45,7 @@ def token_set(tokenizer: Tokenizer, seeds: range) -> TokenSet:
         end_id=tokenizer.end_id,
         units=[tokenizer.units(row) for row in rows],
         unit_name=tokenizer.unit_name,
+        effects=tokenizer.effects(),
     )
 
 

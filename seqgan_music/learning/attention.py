@@ -8,7 +8,9 @@ h_t the state after it and D the size of a head, a head gives the context
 over the last `memory` steps, and over one null pair, whose value is 0, for what has not been before. The context
 stands beside h_t before the output layer. An LSTM alone has to carry a tune's first part through its state to
 repeat it; here it only has to know the place. b is learnt for classes of lags: the bar before may be as like this
-one as the bar eight bars ago, and yet it is the latter that comes again. The values are those of tokens, not of
+one as the bar eight bars ago, and yet it is the latter that comes again. With
+a clock (`clock.py`) a score for the number of cycles (bars) between, one for equal places in them and one for
+others, is added: a lag in tokens does not tell where eight bars ago is. The values are those of tokens, not of
 states: copying is then learnt several times sooner. docs/log.md has what each is worth. Related: pointer sentinel
 mixtures (Merity et al. 2017), induction heads (Olsson et al. 2022), relative positions (Shaw et al. 2018).
 """
@@ -21,6 +23,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from seqgan_music.learning.clock import LAGS, Time, lag_of
 
 BLOCK = 128
 """Steps whose weights over the past are held at a time."""
@@ -37,10 +41,12 @@ class Past:
     """(B, heads, M, D) of the states."""
     values: Tensor
     """(B, heads, M, D) of the tokens fed; each belongs to the key before it."""
+    time: Time | None = None
+    """(B, M) of the states, where there is a clock."""
 
     def detached(self) -> Past:
         """Return it cut off from its gradient."""
-        return Past(self.keys.detach(), self.values.detach())
+        return Past(self.keys.detach(), self.values.detach(), self.time)
 
 
 @dataclass
@@ -55,16 +61,23 @@ class Memory:
     """(N, heads, D) of the last state: it waits for the token that follows."""
     context: Tensor
     """(N, heads * D) of the last step."""
+    cycle: Tensor
+    """(N, slots): when the states of the ring were; (N, 0) without a clock. So is `place`."""
+    place: Tensor
+    pending: Tensor
+    """(N, 2) cycle and place of the last state, or (N, 0)."""
 
     def tensors(self) -> list[Tensor]:
         """All of them, rows first."""
-        return [self.keys, self.values, self.key, self.context]
+        return [self.keys, self.values, self.key, self.context, self.cycle, self.place, self.pending]
 
 
 class Attention(nn.Module):
     """Heads that look back from the states (B, T, H) for tokens embedded in (B, T, E)."""
 
-    def __init__(self, hidden: int, embedding: int, heads: int, size: int, memory: int) -> None:
+    def __init__(
+        self, hidden: int, embedding: int, heads: int, size: int, memory: int, *, clock: bool = False
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.size = size
@@ -74,9 +87,15 @@ class Attention(nn.Module):
         self.value = nn.Linear(embedding, heads * size)
         self.null = nn.Parameter(torch.empty(heads, 1, size))
         self.lag_bias = nn.Parameter(torch.empty(heads, LAG_CLASSES))
+        self.cycle_lag_bias = nn.Parameter(torch.empty(2 * LAGS, heads)) if clock else None
 
-    def forward(self, hidden: Tensor, embedded: Tensor, past: Past | None) -> tuple[Tensor, Past]:
-        """Return contexts (B, T, heads * D) for states (B, T, H) and tokens fed (B, T, E), and the new past."""
+    def forward(
+        self, hidden: Tensor, embedded: Tensor, past: Past | None, time: Time | None = None
+    ) -> tuple[Tensor, Past]:
+        """Return contexts (B, T, heads * D) for states (B, T, H) and tokens fed (B, T, E), and the new past.
+
+        `time` (B, T) is when the states are; attention with a clock needs it.
+        """
         batch, length, _ = hidden.shape
         queries, keys, values = (
             self._split(self.query(hidden)),
@@ -85,6 +104,9 @@ class Attention(nn.Module):
         )
         if past is not None:
             keys, values = torch.cat([past.keys, keys], 2), torch.cat([past.values, values], 2)
+        known_time = time
+        if past is not None and past.time is not None and time is not None:
+            known_time = Time(*(torch.cat(pair, 1) for pair in zip(past.time, time, strict=True)))
         before = keys.shape[2] - length
         null = self.null.expand(batch, -1, -1, -1)  # (B, heads, 1, D)
         contexts = []
@@ -97,11 +119,18 @@ class Attention(nn.Module):
             scores = asked @ known.transpose(2, 3) / math.sqrt(self.size)  # (B, heads, S, 1 + J)
             lag = step - place  # (S, J)
             scores = scores + F.pad(self.lag_bias[:, lag_class(lag)], (1, 0))
+            if self.cycle_lag_bias is not None and time is not None and known_time is not None:
+                now = Time(*(part[:, start : start + BLOCK, None] for part in time))  # (B, S, 1)
+                then = Time(*(part[:, None, first:last] for part in known_time))  # (B, 1, J)
+                bias = F.embedding(lag_of(now, then), self.cycle_lag_bias)  # (B, S, J, heads)
+                scores = scores + F.pad(bias.permute(0, 3, 1, 2), (1, 0))
             unseen = (lag < 1) | (lag > self.memory)
             weights = scores.masked_fill(F.pad(unseen, (1, 0)), float("-inf")).softmax(3)
             contexts.append(weights[..., 1:] @ values[:, :, first + 1 : last + 1])
         context = torch.cat(contexts, 2).transpose(1, 2).flatten(2)  # (B, T, heads * D)
-        return context, Past(keys[:, :, -self.memory :], values[:, :, -self.memory :])
+        if known_time is not None:
+            known_time = Time(*(part[:, -self.memory :] for part in known_time))
+        return context, Past(keys[:, :, -self.memory :], values[:, :, -self.memory :], known_time)
 
     def values(self, embedded: Tensor) -> Tensor:
         """Return the values (B, heads, T, D) of tokens embedded in (B, T, E)."""
@@ -129,6 +158,7 @@ class StepAttention:
             torch.cat([attention.query.weight, attention.key.weight]).t().contiguous()
         )  # (H, 2 * heads * D)
         self._bias = torch.cat([attention.query.bias, attention.key.bias])
+        self._cycle_lag_bias = attention.cycle_lag_bias  # (2 * LAGS, heads)
         self.largest = float(self._values.abs().max())
         """No context is larger: it is a mean of values and 0."""
 
@@ -137,15 +167,26 @@ class StepAttention:
         slots = 1 + max(0, min(length - 1, self.memory))
         keys = self._null.new_zeros(count, self._heads, slots, self._size)
         keys[:, :, 0] = self._null
-        pending = keys.new_zeros(count, self._heads, self._size)
-        return Memory(keys, torch.zeros_like(keys), pending, pending.new_zeros(count, self._heads * self._size))
+        key = keys.new_zeros(count, self._heads, self._size)
+        context = keys.new_zeros(count, self._heads * self._size)
+        timed = self._cycle_lag_bias is not None
+        cycle = torch.zeros(count, (slots - 1) * timed, dtype=torch.long, device=keys.device)
+        return Memory(
+            keys, torch.zeros_like(keys), key, context, cycle, cycle.clone(), cycle.new_zeros(count, 2 * timed)
+        )
 
-    def advance(self, tokens: Tensor, h: Tensor, memory: Memory, step: int) -> None:
-        """Take the tokens (N,) fed at `step` (from 0) and the states (N, H) after them; set the contexts."""
+    def advance(self, tokens: Tensor, h: Tensor, memory: Memory, step: int, time: Time | None = None) -> None:
+        """Take the tokens (N,) fed at `step` (from 0) and the states (N, H) after them; set the contexts.
+
+        `time` (N,) is when the states are, where there is a clock.
+        """
+        timed = self._cycle_lag_bias is not None and time is not None
         if step > 0:
             slot = 1 + (step - 1) % self.memory
             memory.keys[:, :, slot] = memory.key
             memory.values[:, :, slot] = self._values[tokens]
+            if timed:
+                memory.cycle[:, slot - 1], memory.place[:, slot - 1] = memory.pending.unbind(1)
         asked, key = torch.addmm(self._bias, h, self._weight).unflatten(1, (2, self._heads, self._size)).unbind(1)
         memory.key.copy_(key)
         slots = 1 + min(step, self.memory)
@@ -155,6 +196,11 @@ class StepAttention:
         newest = (step - 1) % self.memory
         lag = (newest - torch.arange(slots - 1, device=h.device)) % self.memory  # of each slot, less 1
         scores[:, :, 1:] += self._lag_bias[:, lag]
+        if self._cycle_lag_bias is not None and time is not None:
+            now = Time(time.cycle[:, None], time.place[:, None])
+            then = Time(memory.cycle[:, : slots - 1], memory.place[:, : slots - 1])
+            scores[:, :, 1:] += F.embedding(lag_of(now, then), self._cycle_lag_bias).transpose(1, 2)
+            memory.pending.copy_(torch.stack(time, 1))
         weights = scores.softmax(2).view(-1, 1, slots)
         memory.context.copy_(torch.bmm(weights, values).view(len(h), -1))
 

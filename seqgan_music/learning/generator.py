@@ -1,6 +1,6 @@
 """The LSTM generator G (SeqGAN section 3.3), and a frozen copy of it laid out for fast sampling.
 
-Beyond the paper, it may look back by attention: see `attention`.
+Beyond the paper, it may look back by attention and be told the bar: see `attention` and `clock`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from seqgan_music.config import GeneratorConfig
 from seqgan_music.learning.attention import Attention, Memory, Past, StepAttention
+from seqgan_music.learning.clock import PHRASE, PHRASES, Clock, Reading, Time, phrase_of
 from seqgan_music.learning.data import IGNORED
 from seqgan_music.learning.likelihood import SAFE_LOGIT, nll, weighted_nll
 
@@ -28,11 +29,13 @@ class State:
     """h and c, each (layers, B, H)."""
     past: Past | None
     """What its attention looks back on, where it has one."""
+    reading: Reading | None = None
+    """What its clock shows, where it has one."""
 
     def detached(self) -> State:
         """Return it cut off from its gradient."""
         h, c = self.lstm
-        return State((h.detach(), c.detach()), self.past and self.past.detached())
+        return State((h.detach(), c.detach()), self.past and self.past.detached(), self.reading)
 
 
 def dropout(values: Tensor, share: float, rng: torch.Generator | None) -> Tensor:
@@ -50,7 +53,14 @@ class Generator(nn.Module):
     begins sequences that are not as they stand in the data but shifted.
     """
 
-    def __init__(self, vocabulary_size: int, start_id: int, config: GeneratorConfig) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        start_id: int,
+        config: GeneratorConfig,
+        effects: npt.NDArray[np.integer] | None = None,
+    ) -> None:
+        """`effects` (2, V) is what a `TokenSet` says of its ids; the clock alone needs it."""
         super().__init__()
         self.vocabulary_size = vocabulary_size
         self.start_id = start_id
@@ -60,10 +70,16 @@ class Generator(nn.Module):
         # torch import its compiler (1.5 s of a 3 s `sample`). `initialise` draws them.
         self.embedding = nn.Embedding.from_pretrained(torch.empty(ids, config.embedding), freeze=False)
         self.lstm = nn.LSTM(config.embedding, config.hidden, config.layers, batch_first=True)
+        self.clock: Clock | None = None
+        if config.clock:
+            self.clock = Clock(ids, effects)
+            self.cycle_embedding = nn.Embedding.from_pretrained(
+                torch.empty(PHRASE + PHRASES, config.embedding), freeze=False
+            )
         self.attention: Attention | None = None
         if config.heads:
             self.attention = Attention(
-                config.hidden, config.embedding, config.heads, config.head_size, config.memory
+                config.hidden, config.embedding, config.heads, config.head_size, config.memory, clock=config.clock
             )
         self.output = nn.Linear(config.hidden + config.heads * config.head_size, vocabulary_size)
 
@@ -75,7 +91,7 @@ class Generator(nn.Module):
             for name, parameter in self.named_parameters():
                 if std > 0:
                     parameter.normal_(0.0, std, generator=rng)
-                elif name.endswith("lag_bias"):
+                elif name.endswith("lag_bias") or name.startswith("cycle"):
                     parameter.zero_()
                 elif name.startswith("embedding"):
                     parameter.normal_(0.0, 1.0, generator=rng)
@@ -98,12 +114,23 @@ class Generator(nn.Module):
         """
         share = self.config.dropout
         embedded = dropout(self.embedding(inputs), share, dropout_rng)  # (B, T, E)
-        hidden, lstm = self.lstm(embedded, state and state.lstm)  # (B, T, H)
+        fed, time, reading = embedded, None, None
+        if self.clock is not None:
+            before = state.reading if state is not None else None
+            time, reading = self.clock.follow(inputs, before or self.clock.start(len(inputs)))
+            fed = embedded + self._cycles(time.cycle)
+        hidden, lstm = self.lstm(fed, state and state.lstm)  # (B, T, H)
         hidden = dropout(hidden, share, dropout_rng)
         if self.attention is None:
-            return hidden, State(lstm, None)
-        context, past = self.attention(hidden, embedded, state and state.past)
-        return torch.cat([hidden, dropout(context, share, dropout_rng)], 2), State(lstm, past)
+            return hidden, State(lstm, None, reading)
+        context, past = self.attention(hidden, embedded, state and state.past, time)
+        return torch.cat([hidden, dropout(context, share, dropout_rng)], 2), State(lstm, past, reading)
+
+    def _cycles(self, cycle: Tensor) -> Tensor:
+        """Return the embedding (B, T, E) of cycles (B, T): of the number in the phrase, and of the phrase."""
+        number, phrase = phrase_of(cycle)
+        embedded: Tensor = self.cycle_embedding(number) + self.cycle_embedding(PHRASE + phrase)
+        return embedded
 
     def inputs_for(self, ids: Tensor, shifted: Tensor | None = None) -> Tensor:
         """Return what G is fed to predict ids (B, T), `shifted` (B,) or not: a start id, then all but the last."""
@@ -147,6 +174,8 @@ class StepState:
     """(N, H) of each layer."""
     memory: Memory | None
     """What attention looks back on, where there is one."""
+    clock: Reading | None
+    """What the clock shows, where there is one."""
     steps: npt.NDArray[np.int64]
     """Tokens fed so far; an array without axes, so that a view shares it."""
 
@@ -165,12 +194,15 @@ class StepState:
             mine[start : start + len(theirs)] = theirs
 
     def _tensors(self) -> list[Tensor]:
-        return [*self.h, *self.c, *(self.memory.tensors() if self.memory else [])]
+        clock = self.clock.tensors() if self.clock else []
+        return [*self.h, *self.c, *clock, *(self.memory.tensors() if self.memory else [])]
 
     def _of(self, tensors: list[Tensor], steps: npt.NDArray[np.int64]) -> StepState:
-        layers = len(self.h)
-        memory = Memory(*tensors[2 * layers :]) if self.memory else None
-        return StepState(tensors[:layers], tensors[layers : 2 * layers], memory, steps)
+        rest = iter(tensors)
+        h, c = [next(rest) for _ in self.h], [next(rest) for _ in self.c]
+        clock = Reading(*(next(rest) for _ in self.clock.tensors())) if self.clock else None
+        memory = Memory(*rest) if self.memory else None
+        return StepState(h, c, memory, clock, steps)
 
 
 class Stepper:
@@ -211,6 +243,10 @@ class Stepper:
             self._recurrent.append(_reorder(lstm[f"weight_hh_l{layer}"]).t().contiguous().to(self.dtype))
         attention = generator.attention
         self._attention = None if attention is None else StepAttention(attention, generator.embedding.weight)
+        self._clock = generator.clock
+        if self._clock is not None:
+            first = _reorder(lstm["weight_ih_l0"])
+            self._cycles = F.linear(generator.cycle_embedding.weight, first)  # (PHRASE + PHRASES, 4H)
         padding = -self.vocabulary_size % self.BLOCK
         weight, bias = generator.output.weight.detach(), generator.output.bias.detach()
         self._output = F.pad(weight, (0, 0, 0, padding)).to(self.dtype)  # (V + padding, H)
@@ -230,15 +266,26 @@ class Stepper:
         """Return the state of `count` sequences before their first token, to be fed at most `length` of them."""
         zeros = [torch.zeros(count, self.hidden, device=self.device) for _ in range(2 * self.layers)]
         memory = None if self._attention is None else self._attention.start(count, length)
-        return StepState(zeros[: self.layers], zeros[self.layers :], memory, np.zeros((), dtype=np.int64))
+        clock = None if self._clock is None else self._clock.start(count)
+        return StepState(zeros[: self.layers], zeros[self.layers :], memory, clock, np.zeros((), dtype=np.int64))
 
     @torch.no_grad()
     def advance(self, tokens: Tensor, state: StepState) -> None:
         """Feed one token (N,) to each sequence; `state` is changed in place."""
         below: Tensor | None = None
+        time: Time | None = None
+        if self._clock is not None and state.clock is not None:
+            now = self._clock.advance(tokens, state.clock)
+            for mine, new in zip(state.clock.tensors(), now.tensors(), strict=True):
+                mine.copy_(new)
+            time = Time(now.cycle, now.place)
         for layer in range(self.layers):
             h, c = state.h[layer], state.c[layer]
             gates = self._table[tokens] if below is None else F.linear(below, self._inputs[layer - 1].t()).float()
+            if layer == 0 and time is not None:
+                number, phrase = phrase_of(time.cycle)
+                gates += self._cycles[number]
+                gates += self._cycles[PHRASE + phrase]
             if below is not None:
                 gates += self._biases[layer - 1]
             if self._exact:
@@ -253,7 +300,7 @@ class Stepper:
             h.mul_(ifo[:, 2 * size :])
             below = h.to(self.dtype)
         if self._attention is not None and state.memory is not None:
-            self._attention.advance(tokens, state.h[-1], state.memory, int(state.steps))
+            self._attention.advance(tokens, state.h[-1], state.memory, int(state.steps), time)
         state.steps += 1
 
     @torch.no_grad()

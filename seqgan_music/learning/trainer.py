@@ -113,7 +113,7 @@ class Trainer:
         self.train_data = Sequences(splits.train, device)
         self.validation = Sequences(splits.validation, device)
         tokens = splits.train
-        self.generator = Generator(tokens.vocabulary_size, tokens.start_id, config.generator)
+        self.generator = Generator(tokens.vocabulary_size, tokens.start_id, config.generator, tokens.effects)
         self.discriminator = discriminators.create(
             config.discriminator, tokens.vocabulary_size, config.sequence_length
         )

@@ -416,6 +416,7 @@ def tokenize(scan: Scan, config: CorpusConfig, tokenizer: Tokenizer) -> tuple[Sp
             shifts=np.where(table < 0, identity, table).astype(np.int32),
             shift_allowed=_allowed(rows[name], table),
             sources=sources[name],
+            effects=tokenizer.effects(),
         )
 
     return Splits(*map(token_set, (families.TRAIN, families.VALIDATION, families.TEST))), counts

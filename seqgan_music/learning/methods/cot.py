@@ -88,7 +88,10 @@ class Cot:
         generator = setting.generator
         hidden = max(1, round(options.mediator_hidden * generator.config.hidden))
         self._mediator = Generator(
-            generator.vocabulary_size, generator.start_id, replace(generator.config, hidden=hidden)
+            generator.vocabulary_size,
+            generator.start_id,
+            replace(generator.config, hidden=hidden),
+            setting.train.tokens.effects,
         )
         self._mediator.initialise(setting.data_rng)
         self._mediator.to(setting.device)

@@ -85,6 +85,10 @@ class Tokenizer(Protocol):
         """(K, V) id maps that transpose by each number of semitones; -1 where a pitch leaves the 88 keys."""
         ...
 
+    def effects(self) -> npt.NDArray[np.int32] | None:
+        """(2, V) what each id does to the clock (`tokenset.Effect`) and its value; None where ids have no bars."""
+        ...
+
     def grammar(
         self,
         *,

@@ -36,6 +36,7 @@ import numpy.typing as npt
 from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import DEFAULT_VELOCITY, LOWEST_PITCH, PITCHES, Meter, Note, Piece
 from seqgan_music.music.tokenizers import Decoded
+from seqgan_music.tokenset import Effect
 
 METERS = (
     *((beats, 4) for beats in (4, 3, 2, 6, 5, 7, 1, 8)),
@@ -168,6 +169,26 @@ class NoteEvent:
         moved = maps[:, first:last] + np.asarray(semitones, dtype=np.int32).reshape(-1, 1)
         maps[:, first:last] = np.where((moved >= first) & (moved < last), moved, -1)
         return maps
+
+    def effects(self) -> npt.NDArray[np.int32]:
+        """(2, V) what each id does to bars and places: an `Effect` and its value in ticks."""
+        of_kind = {
+            "BAR": Effect.NEXT,
+            "HOLD": Effect.HOLD,
+            "METER": Effect.PERIOD,
+            "PITCH": Effect.BEGIN,
+            "VELOCITY": Effect.BEGIN,
+            "AT": Effect.AT,
+            "END": Effect.END,
+        }
+        at, kinds = self.layout, self.layout.kinds
+        table = np.zeros((2, len(kinds)), dtype=np.int32)
+        table[0] = [of_kind.get(kind, Effect.NOTHING) for kind in kinds]
+        positions = LONGEST_BAR_BEATS * self.ticks_per_beat
+        table[1, at.meter : at.meter + len(METERS)] = at.bar_ticks
+        table[1, at.position : at.position + positions] = np.arange(positions)
+        table[1, at.end : at.end + positions] = np.arange(1, positions + 1)
+        return table
 
     def grammar(
         self,

@@ -124,6 +124,10 @@ class PitchGrid:
         maps[:, self.first :] = np.where((moved >= self.first) & (moved < len(self.vocabulary)), moved, -1)
         return maps
 
+    def effects(self) -> None:
+        """Steps know nothing of bars."""
+        return None
+
     def grammar(
         self,
         *,

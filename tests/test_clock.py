@@ -1,0 +1,176 @@
+"""The clock shows the bar and the place that the tokenizer's own grammar has, and the generator is told so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_music import tune
+from strategies import pieces
+from torch import Tensor
+
+from seqgan_music.config import GeneratorConfig
+from seqgan_music.learning.clock import LAGS, Clock, Time, lag_of, phrase_of
+from seqgan_music.learning.generator import Generator, Stepper
+from seqgan_music.learning.sampling import sample
+from seqgan_music.music import tokenizers
+from seqgan_music.music.notes import LOWEST_PITCH, Piece
+from seqgan_music.tokenset import Effect
+from seqgan_music.training import check
+
+NOTE_EVENT = tokenizers.create("note_event", {}, 12)
+LOUD = tokenizers.create("note_event", {"velocity_bins": 4}, 12)
+
+
+def clock_of(tokenizer: tokenizers.Tokenizer) -> Clock:
+    return Clock(len(tokenizer.vocabulary) + 2, tokenizer.effects())
+
+
+def onsets_by_the_clock(tokenizer: tokenizers.Tokenizer, ids: list[int]) -> list[tuple[int, int, int]]:
+    """(bar, place, pitch) of each PITCH token, as the clock tells when it has been read."""
+    clock, found = clock_of(tokenizer), []
+    now = clock.start(1)
+    for token in ids:
+        now = clock.advance(torch.tensor([token]), now)
+        name = tokenizer.vocabulary[token]
+        if name.startswith("PITCH"):
+            found.append((int(now.onset_cycle), int(now.onset_place), int(name[6:-1])))
+    return found
+
+
+def onsets_by_the_decoder(tokenizer: tokenizers.Tokenizer, ids: list[int]) -> list[tuple[int, int, int]]:
+    """The same from the grammar that `decode` follows."""
+    grammar = tokenizer.grammar()
+    found = []
+    for token in ids:
+        grammar.advance(token)
+        name = tokenizer.vocabulary[token]
+        if name.startswith("PITCH"):
+            place = grammar._onset - grammar._bar_start  # type: ignore[attr-defined]
+            found.append((grammar._bar, place, int(name[6:-1])))  # type: ignore[attr-defined]
+    return found
+
+
+@given(pieces(), st.sampled_from([NOTE_EVENT, LOUD]))
+def test_the_clock_tells_bar_and_place_of_every_note(piece: Piece, tokenizer: tokenizers.Tokenizer) -> None:
+    for ids in tokenizer.encode(piece):
+        assert onsets_by_the_clock(tokenizer, ids) == onsets_by_the_decoder(tokenizer, ids)
+
+
+@given(st.integers(0, 10_000))
+def test_it_does_so_in_whatever_the_grammar_allows(seed: int) -> None:
+    rng, grammar, ids = np.random.default_rng(seed), NOTE_EVENT.grammar(), []
+    while len(ids) < 60 and not grammar.finished:
+        ids.append(int(rng.choice(np.flatnonzero(grammar.allowed()))))
+        grammar.advance(ids[-1])
+    assert onsets_by_the_clock(NOTE_EVENT, ids) == onsets_by_the_decoder(NOTE_EVENT, ids)
+
+
+@given(st.lists(st.integers(0, len(NOTE_EVENT.vocabulary) + 1), max_size=40))
+def test_no_ids_stop_it(ids: list[int]) -> None:
+    clock = clock_of(NOTE_EVENT)
+    now = clock.start(1)
+    for token in ids:
+        now = clock.advance(torch.tensor([token]), now)
+        assert 0 <= int(now.place) and -1 <= int(now.cycle) <= 2 * len(ids)
+
+
+def test_a_melody_by_hand() -> None:
+    names = ["METER(3/4)", "BAR", "PITCH(67)", "END(12)", "PITCH(60)", "PITCH(64)", "END(36)", "AT(12)", "PITCH(72)"]
+    names += ["END(6)", "HOLD", "BAR", "BAR", "AT(24)"]
+    ids = torch.tensor([[NOTE_EVENT.vocabulary.index(name) for name in names]])
+    clock = clock_of(NOTE_EVENT)
+    time, _ = clock.follow(ids, clock.start(1))
+    assert time.cycle.tolist() == [[-1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 2, 2, 2]]
+    assert time.place.tolist() == [[0, 0, 0, 12, 12, 12, 0, 12, 12, 6, 6, 6, 6, 24]]
+
+
+def test_lags_and_phrases() -> None:
+    now = Time(torch.tensor([9, 9, 9, 50]), torch.tensor([0, 6, 6, 0]))
+    then = Time(torch.tensor([1, 9, 8, 2]), torch.tensor([0, 6, 0, 0]))
+    assert lag_of(now, then).tolist() == [LAGS + 8, LAGS, 1, 2 * LAGS - 1]
+    number, phrase = phrase_of(torch.tensor([-1, 0, 9, 1000]))
+    assert (number.tolist(), phrase.tolist()) == ([0, 0, 1, 0], [0, 0, 1, 15])
+
+
+def timed(memory: int = 512, heads: int = 2) -> Generator:
+    config = GeneratorConfig(8, 12, dropout=0.0, heads=heads, head_size=5, memory=memory, clock=True)
+    size = len(NOTE_EVENT.vocabulary)
+    generator = Generator(size, size, config, NOTE_EVENT.effects())
+    rng = torch.Generator().manual_seed(0)
+    generator.initialise(rng)
+    for name, parameter in generator.named_parameters():  # zeros would hide a lag that is told wrongly
+        if name.endswith("lag_bias") or name.startswith("cycle"):
+            torch.nn.init.normal_(parameter, generator=rng)
+    return generator
+
+
+def rows(count: int = 4, length: int = 60) -> Tensor:
+    return torch.tensor([NOTE_EVENT.encode(tune(seed))[0][:length] for seed in range(count)])
+
+
+@pytest.mark.parametrize("heads", [0, 2])
+@pytest.mark.parametrize("memory", [7, 512])
+def test_stepping_and_windows_give_the_logits_of_the_whole(memory: int, heads: int) -> None:
+    generator, ids = timed(memory, heads), rows()
+    whole, _ = generator(generator.inputs_for(ids))
+    state, parts = None, []
+    for start, end in ((0, 1), (1, 8), (8, 60)):
+        part, state = generator(generator.inputs_for(ids)[:, start:end], state)
+        parts.append(part)
+        state = state.detached()
+    torch.testing.assert_close(torch.cat(parts, 1), whole)
+    stepper = Stepper(generator, torch.float32)
+    steps = stepper.start(len(ids), ids.shape[1])
+    for step, column in enumerate(generator.inputs_for(ids).unbind(1)):
+        stepper.advance(column, steps)
+        logits = stepper.logits(steps)[:, : generator.vocabulary_size]
+        torch.testing.assert_close(logits, whole[:, step], rtol=1e-4, atol=1e-4)
+
+
+def test_rows_taken_from_a_state_go_on_with_their_own_clock() -> None:
+    generator, ids = timed(), rows(2, 40)
+    stepper = Stepper(generator, torch.float32)
+    state = stepper.start(2, 40)
+    for column in ids[:, :30].unbind(1):
+        stepper.advance(column, state)
+    twice = state.rows(torch.tensor([1, 1, 0]))
+    stepper.advance(ids[[1, 1, 0], 30], twice)
+    stepper.advance(ids[:, 30], state)
+    torch.testing.assert_close(twice.h[0], state.h[0][[1, 1, 0]])
+    assert twice.clock is not None and state.clock is not None
+    assert twice.clock.cycle.tolist() == state.clock.cycle[[1, 1, 0]].tolist()
+
+
+def test_a_bar_that_comes_later_is_told() -> None:
+    generator = timed(heads=0)
+    bar = NOTE_EVENT.vocabulary.index("BAR")
+    pitch = NOTE_EVENT.vocabulary.index(f"PITCH({LOWEST_PITCH + 40})")
+    early, late = torch.tensor([[bar, pitch]]), torch.tensor([[bar, pitch]])
+    _, state = generator(torch.full((1, 3), bar))
+    lstm = state.lstm
+    _, fresh = generator(torch.full((1, 1), pitch))
+    assert state.reading is not None and fresh.reading is not None
+    fresh.lstm = lstm
+    assert not torch.equal(generator(late, state)[0], generator(early, fresh)[0])
+
+
+def test_samples_are_reproduced_and_effects_survive_the_checkpoint() -> None:
+    generator = timed()
+    again = Generator(generator.vocabulary_size, generator.start_id, generator.config)
+    again.load_state_dict(generator.state_dict())
+    first, second = (sample(Stepper(g), 3, 30, torch.Generator().manual_seed(1)) for g in (generator, again))
+    assert torch.equal(first, second)
+    assert again.clock is not None
+    assert int(again.clock.effects[0, NOTE_EVENT.vocabulary.index("BAR")]) == Effect.NEXT
+
+
+def test_tokens_without_bars_refuse_it() -> None:
+    from seqgan_music import config
+    from seqgan_music.errors import ConfigError
+
+    made = config.load("paper-music", ["generator.clock=true"])
+    with pytest.raises(ConfigError, match="tokenizer 'pitch_grid' has none"):
+        check(made)
