@@ -129,6 +129,8 @@ class GeneratorConfig:
     """Tokens back that attention reaches."""
     clock: bool = False
     """Whether it is told the bar it writes, and its attention how many bars ago; needs tokens that have bars."""
+    summary: bool = False
+    """Whether it is told the mean of all that it has written, which a key shows in."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""

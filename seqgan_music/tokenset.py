@@ -23,7 +23,7 @@ Bools = npt.NDArray[np.bool_]
 class Effect(IntEnum):
     """What an id does to the clock of its sequence, whose cycles are as many ticks long as its period.
 
-    The clock holds the onset of what is being written and a cursor, each a cycle and a place in it.
+    The clock holds the onset of what is being written, a cycle and a place in it, and a cursor.
     """
 
     NOTHING = 0
@@ -36,9 +36,9 @@ class Effect(IntEnum):
     HOLD = 4
     """The cursor moves on by one cycle."""
     NEXT = 5
-    """The onset moves to the next cycle, and the cursor to that cycle's 0, if it is not there yet."""
+    """The cycle of the onset is the next, and the cursor at its 0 at the earliest."""
     PERIOD = 6
-    """Cycles are `value` ticks long."""
+    """Cycles from the next one on are `value` ticks long."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgan_music.learning.clock import LAGS, Time, lag_of
+from seqgan_music.learning.clock import LAGS, LagScores, Time, lag_of
 
 BLOCK = 128
 """Steps whose weights over the past are held at a time."""
@@ -87,7 +87,7 @@ class Attention(nn.Module):
         self.value = nn.Linear(embedding, heads * size)
         self.null = nn.Parameter(torch.empty(heads, 1, size))
         self.lag_bias = nn.Parameter(torch.empty(heads, LAG_CLASSES))
-        self.cycle_lag_bias = nn.Parameter(torch.empty(2 * LAGS, heads)) if clock else None
+        self.cycle_lag_bias = nn.Parameter(torch.empty(heads, 2 * LAGS)) if clock else None
 
     def forward(
         self, hidden: Tensor, embedded: Tensor, past: Past | None, time: Time | None = None
@@ -120,16 +120,16 @@ class Attention(nn.Module):
             lag = step - place  # (S, J)
             scores = scores + F.pad(self.lag_bias[:, lag_class(lag)], (1, 0))
             if self.cycle_lag_bias is not None and time is not None and known_time is not None:
-                now = Time(*(part[:, start : start + BLOCK, None] for part in time))  # (B, S, 1)
-                then = Time(*(part[:, None, first:last] for part in known_time))  # (B, 1, J)
-                bias = F.embedding(lag_of(now, then), self.cycle_lag_bias)  # (B, S, J, heads)
-                scores = scores + F.pad(bias.permute(0, 3, 1, 2), (1, 0))
+                now = Time(*(part[:, :, None] for part in time.span(start, start + BLOCK)))  # (B, S, 1)
+                then = Time(*(part[:, None] for part in known_time.span(first, last)))  # (B, 1, J)
+                bias: Tensor = LagScores.apply(self.cycle_lag_bias, lag_of(now, then))  # type: ignore[no-untyped-call]
+                scores[..., 1:] += bias  # (B, heads, S, J)
             unseen = (lag < 1) | (lag > self.memory)
             weights = scores.masked_fill(F.pad(unseen, (1, 0)), float("-inf")).softmax(3)
             contexts.append(weights[..., 1:] @ values[:, :, first + 1 : last + 1])
         context = torch.cat(contexts, 2).transpose(1, 2).flatten(2)  # (B, T, heads * D)
         if known_time is not None:
-            known_time = Time(*(part[:, -self.memory :] for part in known_time))
+            known_time = known_time.span(-self.memory, len(known_time.cycle[0]))
         return context, Past(keys[:, :, -self.memory :], values[:, :, -self.memory :], known_time)
 
     def values(self, embedded: Tensor) -> Tensor:
@@ -158,7 +158,8 @@ class StepAttention:
             torch.cat([attention.query.weight, attention.key.weight]).t().contiguous()
         )  # (H, 2 * heads * D)
         self._bias = torch.cat([attention.query.bias, attention.key.bias])
-        self._cycle_lag_bias = attention.cycle_lag_bias  # (2 * LAGS, heads)
+        scores = attention.cycle_lag_bias
+        self._cycle_lag_bias = None if scores is None else scores.t().contiguous()  # (2 * LAGS, heads)
         self.largest = float(self._values.abs().max())
         """No context is larger: it is a mean of values and 0."""
 
@@ -197,10 +198,10 @@ class StepAttention:
         lag = (newest - torch.arange(slots - 1, device=h.device)) % self.memory  # of each slot, less 1
         scores[:, :, 1:] += self._lag_bias[:, lag]
         if self._cycle_lag_bias is not None and time is not None:
-            now = Time(time.cycle[:, None], time.place[:, None])
-            then = Time(memory.cycle[:, : slots - 1], memory.place[:, : slots - 1])
+            now = Time(*(part[:, None] for part in time))
+            then = Time(memory.cycle[:, : slots - 1], memory.place[:, : slots - 1], now.period)
             scores[:, :, 1:] += F.embedding(lag_of(now, then), self._cycle_lag_bias).transpose(1, 2)
-            memory.pending.copy_(torch.stack(time, 1))
+            memory.pending.copy_(torch.stack([time.cycle, time.place], 1))
         weights = scores.softmax(2).view(-1, 1, slots)
         memory.context.copy_(torch.bmm(weights, values).view(len(h), -1))
 

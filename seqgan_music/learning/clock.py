@@ -8,7 +8,7 @@ count outside, by a table of what each id does (`tokenset.Effect`), and knows no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,30 +21,52 @@ PHRASE = 8
 """Cycles after which the first half of a cycle's name comes again; the other half counts how often it has."""
 PHRASES = 16
 """The last of them stands for all that come later."""
+PLACES = PERIODS = 400
+"""Places and periods that are told apart, in ticks: bars are at most 8 beats of 48 ticks."""
+_TOGETHER = 1024
+"""Sequences followed at a time."""
 LAGS = 34
 """Classes of how many cycles ago: 0 to 32, and more."""
 
 
 class Time(NamedTuple):
-    """When tokens end: the cycle, from 0 on (before the first -1), and the place in it; int64 of one shape."""
+    """When tokens end; integers of one shape."""
 
     cycle: Tensor
+    """From 0 on; before the first -1."""
     place: Tensor
+    """Ticks into the cycle."""
+    period: Tensor
+    """Ticks of the cycle."""
+
+    def span(self, start: int, end: int) -> Time:
+        """Return a part of times (B, T)."""
+        return Time(*(part[:, start:end] for part in self))
 
 
 @dataclass
 class Reading:
-    """What the clock shows of N sequences; each tensor is (N,), int64."""
+    """What the clock shows of N sequences; each tensor is (N,), int64, in ticks but for the cycle."""
 
-    onset_cycle: Tensor
-    onset_place: Tensor
     cycle: Tensor
-    place: Tensor
+    """That of the last onset, -1 before the first."""
+    onset: Tensor
+    """Place of the last onset in it."""
+    cursor: Tensor
+    """Where the next onset is if nothing else is said, from the beginning of that cycle; it may lie beyond it."""
     period: Tensor
+    """Of that cycle."""
+    coming: Tensor
+    """Of the cycles after it."""
+
+    @property
+    def time(self) -> Time:
+        """When the last token ended: where the cursor is."""
+        return Time(self.cycle + self.cursor // self.period, self.cursor % self.period, self.period)
 
     def tensors(self) -> list[Tensor]:
         """All of them."""
-        return [self.onset_cycle, self.onset_place, self.cycle, self.place, self.period]
+        return [self.cycle, self.onset, self.cursor, self.period, self.coming]
 
 
 class Clock(nn.Module):
@@ -61,42 +83,82 @@ class Clock(nn.Module):
 
     def start(self, count: int) -> Reading:
         """Return the reading before the first token."""
-        before = torch.full((count,), -1, dtype=torch.long, device=self.effects.device)
-        zero = torch.zeros_like(before)
-        return Reading(before, zero, before.clone(), zero.clone(), zero + 1)
+        zero = torch.zeros(count, dtype=torch.long, device=self.effects.device)
+        return Reading(zero - 1, zero, zero.clone(), zero + 1, zero + 1)
 
     def advance(self, tokens: Tensor, now: Reading) -> Reading:
         """Return the reading after one token (N,) more of each sequence."""
         effect, value = self.effects[:, tokens].long().unbind()
-        begins = effect == Effect.BEGIN
-        onset_cycle = torch.where(begins, now.cycle, now.onset_cycle) + (effect == Effect.NEXT)
-        onset_place = torch.where(begins, now.place, now.onset_place)
-        period = torch.where(effect == Effect.PERIOD, value.clamp(min=1), now.period)
+        begins, ends, moves_on = effect == Effect.BEGIN, effect == Effect.END, effect == Effect.NEXT
+        crossed = torch.where(begins, now.cursor // now.period, 0)
+        cycle = now.cycle + crossed + moves_on
+        cursor = now.cursor - crossed * now.period
+        onset = torch.where(begins, cursor, now.onset)
         # An end is the first such place after the onset; the period's own is the next cycle's 0.
-        end = onset_place + 1 + (value - 1 - onset_place) % period
-        ends = effect == Effect.END
-        cycle = torch.where(ends, onset_cycle + end // period, now.cycle) + (effect == Effect.HOLD)
-        place = torch.where(ends, end % period, now.place)
-        behind = (effect == Effect.NEXT) & (cycle < onset_cycle)
-        moved = behind | (effect == Effect.AT)
-        cycle = torch.where(moved, onset_cycle, cycle)
-        place = torch.where(behind, 0, torch.where(moved, value, place))
-        return Reading(onset_cycle, onset_place, cycle, place, period)
+        end = onset + 1 + (value - 1 - onset) % now.period
+        cursor = torch.where(effect == Effect.AT, value, torch.where(ends, end, cursor))
+        cursor = cursor + (effect == Effect.HOLD) * now.period
+        cursor = torch.where(moves_on, (cursor - now.period).clamp(min=0), cursor)
+        coming = torch.where(effect == Effect.PERIOD, value.clamp(min=1), now.coming)
+        return Reading(cycle, onset, cursor, torch.where(moves_on, coming, now.period), coming)
 
     def follow(self, ids: Tensor, now: Reading) -> tuple[Time, Reading]:
-        """Return the time after each of the ids (B, T), as two tensors (B, T), and the reading after the last."""
-        cycles, places = [], []
+        """Return the time after each of the ids (B, T), as (B, T), and the reading after the last."""
+        times = []
         for column in ids.unbind(1):
             now = self.advance(column, now)
-            cycles.append(now.cycle)
-            places.append(now.place)
-        return Time(torch.stack(cycles, 1), torch.stack(places, 1)), now
+            times.append(now.time)
+        return Time(*(torch.stack(parts, 1) for parts in zip(*times, strict=True))), now
+
+    @torch.no_grad()
+    def times(self, ids: Tensor, offsets: Tensor) -> Time:
+        """Return the time after each id of sequences stored end to end, ids (M,) and offsets (N + 1,): (M,)."""
+        lengths = offsets.diff()
+        found = Time(*(torch.empty(len(ids), dtype=torch.int32, device=ids.device) for _ in Time._fields))
+        for rows in lengths.argsort(descending=True).split(_TOGETHER):
+            position = torch.arange(int(lengths[rows].max()))
+            inside = position < lengths[rows][:, None]  # (B, T)
+            where = (offsets[rows][:, None] + position)[inside].to(ids.device)
+            padded = torch.full(inside.shape, self.effects.shape[1] - 1, device=ids.device)
+            padded[inside.to(ids.device)] = ids[where]
+            followed, _ = self.follow(padded, self.start(len(rows)))
+            for mine, new in zip(found, followed, strict=True):
+                mine[where] = new[inside.to(ids.device)].int()
+        return found
+
+    def before(self, time: Time) -> Time:
+        """Return the time before each of the ids that `time` (B, T) is after."""
+        first = self.start(len(time.cycle)).time
+        pairs = zip(first, time, strict=True)
+        return Time(*(torch.cat([one[:, None].to(rest.dtype), rest[:, :-1]], 1) for one, rest in pairs))
 
 
-def phrase_of(cycle: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each cycle's number in its phrase, and the phrase's."""
-    cycle = cycle.clamp(min=0)
-    return cycle % PHRASE, (cycle // PHRASE).clamp(max=PHRASES - 1)
+class TimeEmbedding(nn.Module):
+    """Times as vectors: of the cycle's number in its phrase, of the phrase, of the place, and of the period."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        # Not nn.Embedding(...): see `generator.Generator`.
+        self.table = nn.Embedding.from_pretrained(
+            torch.empty(PHRASE + PHRASES + PLACES + PERIODS, size), freeze=False
+        )
+
+    @staticmethod
+    def rows(time: Time) -> list[Tensor]:
+        """Return the rows of the table that belong to times."""
+        cycle = time.cycle.clamp(min=0)
+        return [
+            cycle % PHRASE,
+            PHRASE + (cycle // PHRASE).clamp(max=PHRASES - 1),
+            PHRASE + PHRASES + time.place.clamp(max=PLACES - 1),
+            PHRASE + PHRASES + PLACES + time.period.clamp(max=PERIODS - 1),
+        ]
+
+    def forward(self, time: Time) -> Tensor:
+        """Return the sum of what belongs to times (B, T), as (B, T, E)."""
+        rows = self.rows(time)
+        embedded: Tensor = sum((self.table(row) for row in rows[1:]), self.table(rows[0]))
+        return embedded
 
 
 def lag_of(now: Time, then: Time) -> Tensor:
@@ -104,5 +166,33 @@ def lag_of(now: Time, then: Time) -> Tensor:
 
     The two broadcast together.
     """
-    cycles = (now.cycle - then.cycle).clamp(0, LAGS - 1)
-    return cycles + LAGS * (now.place == then.place)
+    cycles = (now.cycle.int() - then.cycle.int()).clamp_(0, LAGS - 1)
+    return cycles.add_(now.place.int() == then.place.int(), alpha=LAGS)
+
+
+class LagScores(torch.autograd.Function):
+    """table (heads, K) at classes (B, S, J) -> (B, heads, S, J).
+
+    The gradient of a plain look-up adds hundreds of thousands of numbers one by one, in torch's CPU build slower
+    than all the rest of attention; counting them class by class is not.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, classes: Tensor) -> Tensor:
+        """Look up."""
+        ctx.save_for_backward(classes)
+        ctx.size = table.shape[1]
+        return torch.stack([row[classes] for row in table], 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Sum the gradient by class."""
+        (classes,) = ctx.saved_tensors
+        flat = classes.flatten()
+        (gradient,) = gradients
+        if flat.device.type == "cpu":
+            sums = [torch.bincount(flat, part.flatten(), ctx.size) for part in gradient.unbind(1)]
+        else:
+            nothing = gradient.new_zeros(ctx.size)
+            sums = [nothing.index_add(0, flat, part.flatten()) for part in gradient.unbind(1)]
+        return torch.stack(sums).to(gradient.dtype), None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from seqgan_music.learning.clock import Clock, Time
 from seqgan_music.tokenset import TokenSet
 
 IGNORED = -100
@@ -43,6 +46,21 @@ class Sequences:
         if shift is not None:
             ids = self._shifts[shift.to(self.device)[:, None], ids]
         return ids.masked_fill(~inside.to(self.device), padding)
+
+    @cached_property
+    def _times(self) -> Time:
+        clock = Clock(self.tokens.vocabulary_size + 1, self.tokens.effects).to(self.device)
+        return clock.times(self._ids, self._offsets)
+
+    def times(self, index: Tensor, length: int) -> Time:
+        """Return the time after each of the first `length` ids of sequences (B,), as (B, length), int32.
+
+        After a sequence's end it is its beginning's.
+        """
+        position = torch.arange(length)
+        inside = position < self.lengths[index][:, None]
+        where = (self._offsets[index][:, None] + position).where(inside, torch.tensor(0)).to(self.device)
+        return Time(*(part[where] for part in self._times))
 
     def random_shifts(self, index: Tensor, share: float, rng: torch.Generator) -> Tensor:
         """Return for each sequence, with probability `share`, one of its allowed shifts, else 0, as it is: (B,)."""

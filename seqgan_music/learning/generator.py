@@ -16,9 +16,19 @@ from torch.nn import functional as F
 
 from seqgan_music.config import GeneratorConfig
 from seqgan_music.learning.attention import Attention, Memory, Past, StepAttention
-from seqgan_music.learning.clock import PHRASE, PHRASES, Clock, Reading, Time, phrase_of
+from seqgan_music.learning.clock import Clock, Reading, Time, TimeEmbedding
 from seqgan_music.learning.data import IGNORED
 from seqgan_music.learning.likelihood import SAFE_LOGIT, nll, weighted_nll
+
+
+@dataclass
+class Sums:
+    """All tokens so far of B sequences, embedded and added up."""
+
+    total: Tensor
+    """(B, E)."""
+    count: int
+    """Tokens so far."""
 
 
 @dataclass
@@ -31,11 +41,18 @@ class State:
     """What its attention looks back on, where it has one."""
     reading: Reading | None = None
     """What its clock shows, where it has one."""
+    sums: Sums | None = None
+    """What its summary is the mean of, where it has one."""
 
     def detached(self) -> State:
         """Return it cut off from its gradient."""
         h, c = self.lstm
-        return State((h.detach(), c.detach()), self.past and self.past.detached(), self.reading)
+        return State(
+            (h.detach(), c.detach()),
+            self.past and self.past.detached(),
+            self.reading,
+            self.sums and Sums(self.sums.total.detach(), self.sums.count),
+        )
 
 
 def dropout(values: Tensor, share: float, rng: torch.Generator | None) -> Tensor:
@@ -73,9 +90,9 @@ class Generator(nn.Module):
         self.clock: Clock | None = None
         if config.clock:
             self.clock = Clock(ids, effects)
-            self.cycle_embedding = nn.Embedding.from_pretrained(
-                torch.empty(PHRASE + PHRASES, config.embedding), freeze=False
-            )
+            self.time_embedding = TimeEmbedding(config.embedding)
+        if config.summary:
+            self.summary = nn.Embedding.from_pretrained(torch.empty(ids, config.embedding), freeze=False)
         self.attention: Attention | None = None
         if config.heads:
             self.attention = Attention(
@@ -91,9 +108,9 @@ class Generator(nn.Module):
             for name, parameter in self.named_parameters():
                 if std > 0:
                     parameter.normal_(0.0, std, generator=rng)
-                elif name.endswith("lag_bias") or name.startswith("cycle"):
+                elif name.endswith("lag_bias") or name.startswith("time"):
                     parameter.zero_()
-                elif name.startswith("embedding"):
+                elif name.startswith(("embedding", "summary")):
                     parameter.normal_(0.0, 1.0, generator=rng)
                 else:
                     parameter.uniform_(-bound, bound, generator=rng)
@@ -106,31 +123,45 @@ class Generator(nn.Module):
         return self.output(hidden), state  # (B, T, V)
 
     def hidden(
-        self, inputs: Tensor, state: State | None = None, dropout_rng: torch.Generator | None = None
+        self,
+        inputs: Tensor,
+        state: State | None = None,
+        dropout_rng: torch.Generator | None = None,
+        time: Time | None = None,
     ) -> tuple[Tensor, State]:
         """Return what the output layer is fed for inputs (B, T), and the state after the last.
 
-        That is (B, T, H), or (B, T, H + heads * D) with attention.
+        That is (B, T, H), or (B, T, H + heads * D) with attention. Who knows what the clock shows after each input
+        already may say so: the state then goes on without a reading.
         """
         share = self.config.dropout
         embedded = dropout(self.embedding(inputs), share, dropout_rng)  # (B, T, E)
-        fed, time, reading = embedded, None, None
+        fed, reading = embedded, None
         if self.clock is not None:
-            before = state.reading if state is not None else None
-            time, reading = self.clock.follow(inputs, before or self.clock.start(len(inputs)))
-            fed = embedded + self._cycles(time.cycle)
+            if time is None:
+                before = state.reading if state is not None else None
+                time, reading = self.clock.follow(inputs, before or self.clock.start(len(inputs)))
+            fed = embedded + self.time_embedding(time)
+        sums = None
+        if self.config.summary:
+            before_sums = state.sums if state is not None else None
+            mean, sums = self._means(inputs, before_sums)
+            fed = fed + dropout(mean, share, dropout_rng)
         hidden, lstm = self.lstm(fed, state and state.lstm)  # (B, T, H)
         hidden = dropout(hidden, share, dropout_rng)
         if self.attention is None:
-            return hidden, State(lstm, None, reading)
+            return hidden, State(lstm, None, reading, sums)
         context, past = self.attention(hidden, embedded, state and state.past, time)
-        return torch.cat([hidden, dropout(context, share, dropout_rng)], 2), State(lstm, past, reading)
+        return torch.cat([hidden, dropout(context, share, dropout_rng)], 2), State(lstm, past, reading, sums)
 
-    def _cycles(self, cycle: Tensor) -> Tensor:
-        """Return the embedding (B, T, E) of cycles (B, T): of the number in the phrase, and of the phrase."""
-        number, phrase = phrase_of(cycle)
-        embedded: Tensor = self.cycle_embedding(number) + self.cycle_embedding(PHRASE + phrase)
-        return embedded
+    def _means(self, inputs: Tensor, before: Sums | None) -> tuple[Tensor, Sums]:
+        """Return the mean (B, T, E) of the summary's embedding of all tokens up to each, and the sums after."""
+        total = self.summary(inputs).cumsum(1)  # (B, T, E)
+        count = torch.arange(1, inputs.shape[1] + 1, device=inputs.device)
+        if before is not None:
+            total = total + before.total[:, None]
+            count = count + before.count
+        return total / count[:, None], Sums(total[:, -1], int(before.count if before else 0) + inputs.shape[1])
 
     def inputs_for(self, ids: Tensor, shifted: Tensor | None = None) -> Tensor:
         """Return what G is fed to predict ids (B, T), `shifted` (B,) or not: a start id, then all but the last."""
@@ -151,12 +182,13 @@ class Generator(nn.Module):
         targets: Tensor,
         state: State | None = None,
         dropout_rng: torch.Generator | None = None,
+        time: Time | None = None,
     ) -> tuple[Tensor, State]:
         """Return the mean NLL, nats a token, of the targets (B, T) that are not IGNORED, and the state after them.
 
-        Inputs (B, T) are the tokens before the targets. Without any target the loss is 0.
+        Inputs (B, T) are the tokens before the targets; `time` as in `hidden`. Without any target the loss is 0.
         """
-        hidden, state = self.hidden(inputs, state, dropout_rng)
+        hidden, state = self.hidden(inputs, state, dropout_rng, time)
         flat = targets.flatten()
         counted = (flat != IGNORED).to(hidden.dtype)
         weights = counted / counted.sum().clamp(min=1)
@@ -176,6 +208,8 @@ class StepState:
     """What attention looks back on, where there is one."""
     clock: Reading | None
     """What the clock shows, where there is one."""
+    summed: Tensor | None
+    """(N, E) what the summary is the mean of, where there is one."""
     steps: npt.NDArray[np.int64]
     """Tokens fed so far; an array without axes, so that a view shares it."""
 
@@ -195,14 +229,16 @@ class StepState:
 
     def _tensors(self) -> list[Tensor]:
         clock = self.clock.tensors() if self.clock else []
-        return [*self.h, *self.c, *clock, *(self.memory.tensors() if self.memory else [])]
+        summed = [] if self.summed is None else [self.summed]
+        return [*self.h, *self.c, *clock, *summed, *(self.memory.tensors() if self.memory else [])]
 
     def _of(self, tensors: list[Tensor], steps: npt.NDArray[np.int64]) -> StepState:
         rest = iter(tensors)
         h, c = [next(rest) for _ in self.h], [next(rest) for _ in self.c]
         clock = Reading(*(next(rest) for _ in self.clock.tensors())) if self.clock else None
+        summed = None if self.summed is None else next(rest)
         memory = Memory(*rest) if self.memory else None
-        return StepState(h, c, memory, clock, steps)
+        return StepState(h, c, memory, clock, summed, steps)
 
 
 class Stepper:
@@ -246,7 +282,9 @@ class Stepper:
         self._clock = generator.clock
         if self._clock is not None:
             first = _reorder(lstm["weight_ih_l0"])
-            self._cycles = F.linear(generator.cycle_embedding.weight, first)  # (PHRASE + PHRASES, 4H)
+            self._times = F.linear(generator.time_embedding.table.weight, first)  # (rows, 4H)
+        self._summary = generator.summary.weight.detach() if generator.config.summary else None  # (V + 1, E)
+        self._from_summary = _reorder(lstm["weight_ih_l0"]).t().contiguous()  # (E, 4H)
         padding = -self.vocabulary_size % self.BLOCK
         weight, bias = generator.output.weight.detach(), generator.output.bias.detach()
         self._output = F.pad(weight, (0, 0, 0, padding)).to(self.dtype)  # (V + padding, H)
@@ -267,7 +305,11 @@ class Stepper:
         zeros = [torch.zeros(count, self.hidden, device=self.device) for _ in range(2 * self.layers)]
         memory = None if self._attention is None else self._attention.start(count, length)
         clock = None if self._clock is None else self._clock.start(count)
-        return StepState(zeros[: self.layers], zeros[self.layers :], memory, clock, np.zeros((), dtype=np.int64))
+        summed = None
+        if self._summary is not None:
+            summed = torch.zeros(count, self._summary.shape[1], device=self.device)
+        steps = np.zeros((), dtype=np.int64)
+        return StepState(zeros[: self.layers], zeros[self.layers :], memory, clock, summed, steps)
 
     @torch.no_grad()
     def advance(self, tokens: Tensor, state: StepState) -> None:
@@ -278,14 +320,16 @@ class Stepper:
             now = self._clock.advance(tokens, state.clock)
             for mine, new in zip(state.clock.tensors(), now.tensors(), strict=True):
                 mine.copy_(new)
-            time = Time(now.cycle, now.place)
+            time = now.time
         for layer in range(self.layers):
             h, c = state.h[layer], state.c[layer]
             gates = self._table[tokens] if below is None else F.linear(below, self._inputs[layer - 1].t()).float()
             if layer == 0 and time is not None:
-                number, phrase = phrase_of(time.cycle)
-                gates += self._cycles[number]
-                gates += self._cycles[PHRASE + phrase]
+                for row in TimeEmbedding.rows(time):
+                    gates += self._times[row]
+            if layer == 0 and self._summary is not None and state.summed is not None:
+                state.summed += self._summary[tokens]
+                gates.addmm_(state.summed, self._from_summary, alpha=1.0 / (int(state.steps) + 1))
             if below is not None:
                 gates += self._biases[layer - 1]
             if self._exact:

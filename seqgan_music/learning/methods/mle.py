@@ -130,12 +130,16 @@ class Mle:
         shift = data.random_shifts(index, options.shifted, setting.data_rng)
         targets = data.rows(index, length, IGNORED, shift)  # (B, L)
         inputs = self.inputs(targets.clamp(min=0), (shift > 0).to(data.device))
+        clock = generator.clock
+        time = None if clock is None else clock.before(data.times(index, length))  # of the inputs
         window = math.ceil(length / math.ceil(length / options.window))
         state: State | None = None
         total, count = 0.0, 0
         for start in range(0, length, window):
-            part = targets[:, start : start + window]
-            loss, state = generator.loss(inputs[:, start : start + window], part, state, setting.model_rng)
+            span = slice(start, start + window)
+            part = targets[:, span]
+            when = time and time.span(start, start + window)
+            loss, state = generator.loss(inputs[:, span], part, state, setting.model_rng, when)
             self._optimizer.param_groups[0]["lr"] = self._rate()
             self._optimizer.zero_grad()
             loss.backward()
