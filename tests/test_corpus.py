@@ -453,6 +453,9 @@ class Pitches:
     def units(self, ids: list[int]) -> int:
         return len(ids) - 1
 
+    def effects(self) -> None:
+        return None
+
     def shifts(self, semitones: list[int]) -> np.ndarray:
         table = np.arange(88)[None] + np.array(semitones)[:, None]
         table[(table < 0) | (table > 87)] = -1

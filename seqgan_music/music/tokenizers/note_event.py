@@ -36,16 +36,8 @@ import numpy.typing as npt
 from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import DEFAULT_VELOCITY, LOWEST_PITCH, PITCHES, Meter, Note, Piece
 from seqgan_music.music.tokenizers import Decoded
-from seqgan_music.tokenset import Effect
+from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
 
-METERS = (
-    *((beats, 4) for beats in (4, 3, 2, 6, 5, 7, 1, 8)),
-    *((halves, 2) for halves in (2, 3, 4, 1)),
-    *((eighths, 8) for eighths in (6, 3, 9, 12, 5, 7, 4, 2, 8, 10, 11, 15, 1)),
-    *((sixteenths, 16) for sixteenths in (3, 6, 9, 12, 1, 5, 7)),
-)
-"""Meters that have a token, no bar longer than 8 beats; the shortest are for incomplete bars."""
-LONGEST_BAR_BEATS = 8
 MOST_BARS = 20_000
 """No note begins after so many bars: whatever the ids, a decoded piece is bounded."""
 MOST_HOLDS = 64
@@ -79,7 +71,7 @@ class NoteEvent:
     def __init__(self, options: Options, ticks_per_beat: int) -> None:
         self.options = options
         self.ticks_per_beat = ticks_per_beat
-        self.layout = _Layout(ticks_per_beat, options.velocity_bins)
+        self.layout = Layout(ticks_per_beat, options.velocity_bins)
         self.vocabulary = self.layout.names
         self.start_id = len(self.vocabulary)
         self.end_id: int | None = self.layout.end_of_piece
@@ -172,23 +164,7 @@ class NoteEvent:
 
     def effects(self) -> npt.NDArray[np.int32]:
         """(2, V) what each id does to bars and places: an `Effect` and its value in ticks."""
-        of_kind = {
-            "BAR": Effect.NEXT,
-            "HOLD": Effect.HOLD,
-            "METER": Effect.PERIOD,
-            "PITCH": Effect.BEGIN,
-            "VELOCITY": Effect.BEGIN,
-            "AT": Effect.AT,
-            "END": Effect.END,
-        }
-        at, kinds = self.layout, self.layout.kinds
-        table = np.zeros((2, len(kinds)), dtype=np.int32)
-        table[0] = [of_kind.get(kind, Effect.NOTHING) for kind in kinds]
-        positions = LONGEST_BAR_BEATS * self.ticks_per_beat
-        table[1, at.meter : at.meter + len(METERS)] = at.bar_ticks
-        table[1, at.position : at.position + positions] = np.arange(positions)
-        table[1, at.end : at.end + positions] = np.arange(1, positions + 1)
-        return table
+        return self.layout.effects()
 
     def grammar(
         self,
@@ -311,7 +287,7 @@ class NoteEventGrammar:
     `groups` are (onset, duration, velocity bin, pitches from 0 for A0) and `meters` (tick, index into METERS).
     """
 
-    def __init__(self, layout: _Layout) -> None:
+    def __init__(self, layout: Layout) -> None:
         self.finished = False
         self.groups: list[tuple[int, int, int, tuple[int, ...]]] = []
         self.meters: list[tuple[int, int]] = []
@@ -506,34 +482,6 @@ class NoteEventGrammar:
     def _last_until(self, tick: int) -> None:
         self._cursor = tick
         self._sounding = max(self._sounding, tick)
-
-
-class _Layout:
-    """Where each kind of token begins among the ids, and every token's name and kind."""
-
-    def __init__(self, ticks_per_beat: int, velocities: int) -> None:
-        positions = LONGEST_BAR_BEATS * ticks_per_beat
-        self.velocities = velocities
-        self.bar_ticks = [Meter(0, *meter).bar_ticks(ticks_per_beat) for meter in METERS]
-        names: list[str] = []
-        kinds: list[str] = []
-
-        def place(kind: str, values: Iterable[object] | None = None) -> int:
-            new = [kind] if values is None else [f"{kind}({value})" for value in values]
-            names.extend(new)
-            kinds.extend([kind] * len(new))
-            return len(names) - len(new)
-
-        self.end_of_piece = place("END_OF_PIECE")
-        self.bar = place("BAR")
-        self.hold = place("HOLD")
-        self.meter = place("METER", (f"{numerator}/{denominator}" for numerator, denominator in METERS))
-        self.pitch = place("PITCH", PITCHES)
-        self.position = place("AT", range(positions))
-        self.end = place("END", range(1, positions + 1))
-        self.velocity = place("VELOCITY", range(velocities))
-        self.names = tuple(names)
-        self.kinds = tuple(kinds)
 
 
 @dataclass(frozen=True, slots=True)

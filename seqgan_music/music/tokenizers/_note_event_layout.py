@@ -1,0 +1,67 @@
+"""Where each kind of token of `note_event` begins among the ids, every token's name, and what it does to the bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_music.music.notes import PITCHES, Meter
+from seqgan_music.tokenset import Effect
+
+METERS = (
+    *((beats, 4) for beats in (4, 3, 2, 6, 5, 7, 1, 8)),
+    *((halves, 2) for halves in (2, 3, 4, 1)),
+    *((eighths, 8) for eighths in (6, 3, 9, 12, 5, 7, 4, 2, 8, 10, 11, 15, 1)),
+    *((sixteenths, 16) for sixteenths in (3, 6, 9, 12, 1, 5, 7)),
+)
+"""Meters that have a token, no bar longer than 8 beats; the shortest are for incomplete bars."""
+LONGEST_BAR_BEATS = 8
+
+_EFFECTS = {
+    "BAR": Effect.NEXT,
+    "HOLD": Effect.HOLD,
+    "METER": Effect.PERIOD,
+    "PITCH": Effect.BEGIN,
+    "VELOCITY": Effect.BEGIN,
+    "AT": Effect.AT,
+    "END": Effect.END,
+}
+
+
+class Layout:
+    """The ids of one grid and number of loudness levels."""
+
+    def __init__(self, ticks_per_beat: int, velocities: int) -> None:
+        positions = self.positions = LONGEST_BAR_BEATS * ticks_per_beat
+        self.velocities = velocities
+        self.bar_ticks = [Meter(0, *meter).bar_ticks(ticks_per_beat) for meter in METERS]
+        names: list[str] = []
+        kinds: list[str] = []
+
+        def place(kind: str, values: Iterable[object] | None = None) -> int:
+            new = [kind] if values is None else [f"{kind}({value})" for value in values]
+            names.extend(new)
+            kinds.extend([kind] * len(new))
+            return len(names) - len(new)
+
+        self.end_of_piece = place("END_OF_PIECE")
+        self.bar = place("BAR")
+        self.hold = place("HOLD")
+        self.meter = place("METER", (f"{numerator}/{denominator}" for numerator, denominator in METERS))
+        self.pitch = place("PITCH", PITCHES)
+        self.position = place("AT", range(positions))
+        self.end = place("END", range(1, positions + 1))
+        self.velocity = place("VELOCITY", range(velocities))
+        self.names = tuple(names)
+        self.kinds = tuple(kinds)
+
+    def effects(self) -> npt.NDArray[np.int32]:
+        """(2, V) an `Effect` and its value in ticks of each id; what is not among them does nothing."""
+        table = np.zeros((2, len(self.kinds)), dtype=np.int32)
+        table[0] = [_EFFECTS.get(kind, Effect.NOTHING) for kind in self.kinds]
+        table[1, self.meter : self.meter + len(METERS)] = self.bar_ticks
+        table[1, self.position : self.position + self.positions] = np.arange(self.positions)
+        table[1, self.end : self.end + self.positions] = np.arange(1, self.positions + 1)
+        return table
