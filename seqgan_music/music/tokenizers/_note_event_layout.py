@@ -1,4 +1,4 @@
-"""Where each kind of token of `note_event` begins among the ids, every token's name, and what it does to the bar."""
+"""The ids of `note_event`: where each kind of token begins, every token's name, and what it does to the bar."""
 
 from __future__ import annotations
 
