@@ -34,6 +34,15 @@ ORACLE = """
 `method.LABEL` in place of `phase.METHOD`. `[generator]`, `[discriminator]` and methods' options are those above.
 """
 
+OBJECTIVES = """
+`objectives.key = 0.5` is a weight; `[objectives.key]` with `weight = 0.5` takes options beside it. With
+`reward = "logit"` (recipe `anchored`) the reward becomes the logit plus the sum of weight times score, so that a
+weight of 1 makes a piece of score 1 up to e = 2.7 times as likely against one of score 0. With
+`reward = "probability"` (recipe `paper`) the weights are shares of the reward, 1 together at most, and D has the
+rest, as in ORGAN. Only the method `seqgan` takes objectives. Targets that are left out become the median of the
+training music, and stand in the run's `config.toml`. What each did: `docs/objectives.md`.
+"""
+
 ROW = """
 ## `[[method]]`
 
@@ -50,11 +59,13 @@ CHOICES = {
     "tokenizer": ("seqgan_music.music.tokenizers", 'name = "{name}"'),
     "discriminator": ("seqgan_music.learning.discriminators", 'name = "{name}"'),
     "phase": ("seqgan_music.learning.methods", 'method = "{name}"'),
+    "objectives": ("seqgan_music.music.objectives", "[objectives.{name}]"),
     "oracle": ("seqgan_music.learning.oracles", 'name = "{name}"'),
 }
 TYPES = {
     "int": "whole number",
     "float": "number",
+    "float | None": "number",
     "str": "text",
     "bool": "true, false",
     "tuple[int, ...]": "list of whole numbers",
@@ -64,6 +75,7 @@ HEADINGS = {
     "tokenizer": "[tokenizer]",
     "discriminator": "[discriminator]",
     "phase": "[[phase]]",
+    "objectives": "[objectives]",
     "oracle": "[oracle]",
 }
 
@@ -95,7 +107,7 @@ def table(cls: type[Any]) -> list[str]:
     lines = []
     for field in dataclasses.fields(cls):
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if dataclasses.is_dataclass(default) or field.name in ("phases", "rows"):
+        if dataclasses.is_dataclass(default) or field.name in ("phases", "rows", "objectives"):
             continue
         if field.name not in told:
             sys.exit(f"{cls.__module__}: {cls.__qualname__}.{field.name} has no string under it with its meaning")
@@ -140,6 +152,7 @@ def main() -> None:
     lines = [HEAD.format(presets=presets), *sections(Config(), "")]
     for key in ("tokenizer", "discriminator", "phase"):
         lines += options(key)
+    lines += [*options("objectives")[:2], OBJECTIVES, *options("objectives")[2:]]
     presets = ", ".join(f"`{name}`" for name in config.preset_names(PRESETS))
     lines += [
         ORACLE.format(presets=presets),

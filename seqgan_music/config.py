@@ -209,6 +209,8 @@ class Config:
     """The discriminator's name and options (seqgan_music/learning/discriminators)."""
     phases: tuple[ChoiceConfig, ...] = tuple(map(ChoiceConfig, _DEFAULT_METHODS))
     """The methods of the run, in order (seqgan_music/learning/methods)."""
+    objectives: Mapping[str, Any] = field(default_factory=dict)
+    """What music should be like besides real, and how much that weighs (seqgan_music/music/objectives)."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     """Measurements while training."""
 
@@ -265,6 +267,8 @@ def from_document(document: Mapping[str, Any], where: str) -> Config:
     for key, default in (("tokenizer", _DEFAULT_TOKENIZER), ("discriminator", _DEFAULT_DISCRIMINATOR)):
         if key in rest:
             rest[key] = read_choice(rest[key], "name", f"{where}, [{key}]", default)
+    if not isinstance(rest.get("objectives", {}), Mapping):
+        raise ConfigError(f"{where}: objectives must be a table, as in objectives.key = 0.5.")
     return build(Config, rest, where)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from seqgan_music import config as configs
-from seqgan_music import run_folders
+from seqgan_music import rewards, run_folders
 from seqgan_music.config import ChoiceConfig, Config
 from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.learning import checkpoint, devices, discriminators, methods
@@ -60,6 +60,7 @@ def check(config: Config) -> Config:
             )
     if config.generator.clock and made.effects() is None:
         raise ConfigError(f"generator.clock needs bars, and tokenizer '{made.name}' has none. Set it to false.")
+    config = rewards.check(config, made)
     return replace(
         config,
         tokenizer=ChoiceConfig(made.name, _values(made.options)),
@@ -97,7 +98,17 @@ class Run:
         self.tokenizer = tokenizer
         self.splits = splits
         self.device = device
-        self.trainer = Trainer(folder, config, splits, device)
+        self.trainer = self._trainer()
+
+    def _trainer(self) -> Trainer:
+        return Trainer(
+            self.folder,
+            self.config,
+            self.splits,
+            self.device,
+            objective=rewards.objective(self.config, self.tokenizer),
+            probe=rewards.probe(self.config, self.tokenizer),
+        )
 
     @classmethod
     def begin(
@@ -125,6 +136,7 @@ class Run:
             config.tokenizer.name, config.tokenizer.options, config.corpus.reading.ticks_per_beat
         )
         splits, changed = corpus.tokenize(scan, config.corpus, tokenizer)
+        config = rewards.aimed(config, tokenizer, splits.train)
         with run_folders.new_folder(out, CONFIG) as folder, _enough_memory():
             run = cls(folder, config, tokenizer, splits, device)
             say(run.describe())
@@ -149,6 +161,7 @@ class Run:
         size = splits.train.vocabulary_size
         if size != len(tokenizer.vocabulary):
             raise RunError(f"{folder}: {TOKENS} has {size} ids, {VOCABULARY} {len(tokenizer.vocabulary)}.")
+        config = rewards.aimed(config, tokenizer, splits.train)
         run = cls(folder, config, tokenizer, splits, device)
         if checkpoint.exists(folder, "last"):
             run.trainer.resume()
@@ -162,7 +175,7 @@ class Run:
             share = 60 * minutes / total
             phases = tuple(_scaled(phase, share) for phase in self.config.phases)
             self.config = replace(self.config, phases=phases)
-            self.trainer = Trainer(self.folder, self.config, self.splits, self.device)
+            self.trainer = self._trainer()
             say(f"Shortened to {share:.0%} of its updates to fit in {minutes:g} min; config.toml says how.")
             expected = [seconds * share for seconds in expected]
         each = ", ".join(f"{p.name} {_time(s)}" for p, s in zip(self.config.phases, expected, strict=True))

@@ -21,7 +21,7 @@ ORDER = [
     {"errors"},
     {"choices", "config", "tokenset", "files", "run_folders", "machine", "pages"},
     {"music", "learning"},
-    {"training", "compose", "critic", "preference", "evaluate", "oracle_benchmark"},
+    {"rewards", "training", "compose", "critic", "preference", "evaluate", "oracle_benchmark"},
     {"report", "studio"},
     {"cli"},
     {"__main__"},

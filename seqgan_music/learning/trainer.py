@@ -27,6 +27,7 @@ from seqgan_music.files import replacing
 from seqgan_music.learning import checkpoint, discriminators, evaluation, methods
 from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.generator import Generator
+from seqgan_music.learning.mixing import Objective
 from seqgan_music.learning.models import Model
 from seqgan_music.tokenset import Splits
 
@@ -102,13 +103,18 @@ class Trainer:
         device: torch.device,
         *,
         oracle: Model | None = None,
+        objective: Objective | None = None,
         probe: Callable[[Tensor], dict[str, float]] | None = None,
     ) -> None:
-        """`probe` adds measures of the sampled ids (N, T); `oracle` is what the data was drawn from, if known."""
+        """`probe` adds measures of the sampled ids (N, T); `oracle` is what the data was drawn from, if known.
+
+        `objective` is what methods that take one reward besides D.
+        """
         self.run = run
         self.config = config
         self.device = device
         self._oracle = oracle
+        self._objective = objective
         self._probe = probe
         self.train_data = Sequences(splits.train, device)
         self.validation = Sequences(splits.validation, device)
@@ -317,6 +323,7 @@ class Trainer:
             length=self.config.sequence_length,
             data_rng=torch.Generator().manual_seed(seed),
             model_rng=torch.Generator(self.device).manual_seed(seed + 1),
+            objective=self._objective,
             oracle=self._oracle,
         )
 

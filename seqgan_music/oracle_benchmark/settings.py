@@ -108,6 +108,8 @@ def from_document(document: Mapping[str, Any], where: str) -> Settings:
     """Check a parsed document. `where` names it in errors. Raises ConfigError."""
     rest = dict(document)
     keys = {f.name for f in fields(Settings)} - {"rows"} | {"method"}
+    if "objectives" in rest:
+        raise ConfigError(f"{where}: the oracle's tokens are no music, so it has no [objectives]. Leave them out.")
     for key in rest.keys() - keys:
         raise ConfigError(f"{where} has no option '{key}'.{did_you_mean(key, keys)}")
     tables = rest.pop("method", [])

@@ -20,6 +20,7 @@ from seqgan_music.errors import ConfigError, did_you_mean
 from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import Generator
+from seqgan_music.learning.mixing import Objective
 from seqgan_music.learning.models import Model
 
 LARGEST = 10**9
@@ -42,6 +43,8 @@ class Setting:
     """Order of the data and its shifts; on the CPU."""
     model_rng: torch.Generator
     """Dropout and sampling; on the models' device."""
+    objective: Objective | None = None
+    """What is rewarded besides D."""
     oracle: Model | None = None
     """The distribution that the data was drawn from, where it is known: only the method `oracle` may look."""
 
@@ -59,6 +62,8 @@ class Method(Protocol):
     """Whether it moves the generator by a reward: the collapse watch then looks over it."""
     uses_discriminator: ClassVar[bool]
     """Whether D learns in it, so that it is worth measuring."""
+    takes_objectives: ClassVar[bool]
+    """Whether its reward has the run's objectives in it."""
     only_in_oracle: ClassVar[str | None]
     """Why a run on music refuses it (a clause for people), or None where it does not."""
     keeps_best: bool

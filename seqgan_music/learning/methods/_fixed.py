@@ -16,6 +16,7 @@ class Fixed:
 
     adversarial = False
     uses_discriminator = False
+    takes_objectives = False
     only_in_oracle: ClassVar[str | None] = None
     keeps_best = False
     rounds = 0

@@ -73,6 +73,7 @@ class Reinforce:
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": PAPER, "anchored": {}}
     adversarial = True
     uses_discriminator = False
+    takes_objectives = False
     only_in_oracle: ClassVar[str | None] = None
     keeps_best = False
 

@@ -76,6 +76,7 @@ class Cot:
     Options = CotOptions
     adversarial = False
     uses_discriminator = False
+    takes_objectives = False
     only_in_oracle: ClassVar[str | None] = None
     generator_changed = True
 

@@ -97,6 +97,7 @@ class Distilled:
     Options = DistilledOptions
     adversarial = True
     uses_discriminator = True
+    takes_objectives = False
     only_in_oracle: ClassVar[str | None] = None
 
     def __init__(self, setting: Setting, options: DistilledOptions) -> None:

@@ -72,6 +72,7 @@ class Mle:
     Options = MleOptions
     adversarial = False
     uses_discriminator = False
+    takes_objectives = False
     only_in_oracle: ClassVar[str | None] = None
     generator_changed = True
 

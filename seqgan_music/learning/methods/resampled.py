@@ -72,6 +72,7 @@ class Resampled:
     Options = ResampledOptions
     adversarial = False
     uses_discriminator = True
+    takes_objectives = False
     only_in_oracle: ClassVar[str | None] = None
     keeps_best = False
     generator_changed = False

@@ -18,7 +18,8 @@ Recipe `anchored` differs in these points, each an option:
 5. A gate: the phase ends before it begins where D's Donsker-Varadhan bound on held-out data is not above 0,
    that is, where D knows nothing that generalises.
 Differences of both from the paper: real sequences are openings of T tokens; sequences may end before T, and
-tokens after the end get no reward; `rollout_stride` above 1 is an estimator (see `rollout`).
+tokens after the end get no reward; `rollout_stride` above 1 is an estimator (see `rollout`). A run's objectives,
+where it has any, are mixed into the reward of both as `learning.mixing` says.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from seqgan_music.learning.generator import Stepper
 from seqgan_music.learning.methods import Progress, Setting, _reinforce, seconds
 from seqgan_music.learning.methods._discriminator import discriminator_step
 from seqgan_music.learning.methods._reinforce import Reinforce, ReinforceOptions
+from seqgan_music.learning.mixing import MixedScorer
 from seqgan_music.learning.rollout import action_values
 
 REWARDS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -107,6 +109,7 @@ class Seqgan(Reinforce):
     Options = SeqganOptions
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": PAPER, "anchored": {}}
     uses_discriminator = True
+    takes_objectives = True
     options: SeqganOptions
 
     def __init__(self, setting: Setting, options: SeqganOptions) -> None:
@@ -151,13 +154,17 @@ class Seqgan(Reinforce):
         if self._frozen is None:  # neither changes within an iteration's g-steps
             self._frozen = Stepper(self._rollout_policy), setting.discriminator.scorer()
         policy, scorer = self._frozen
+        reward = REWARDS[options.reward]
+        if setting.objective is not None:
+            share = 1.0 - setting.objective.weight if options.reward == "probability" else 1.0
+            scorer, reward = MixedScorer(scorer, reward, setting.objective, share), torch.positive
         return action_values(
             policy,
             scorer,
             ids,
             options.rollouts,
             setting.model_rng,
-            reward=REWARDS[options.reward],
+            reward=reward,
             stride=options.rollout_stride,
             end_id=setting.train.end_id,
         )
