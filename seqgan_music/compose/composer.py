@@ -7,32 +7,47 @@ the bars asked for, far past the length that the generator was trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seqgan_music import config
 from seqgan_music.compose import runs
+from seqgan_music.compose.bars import bars_of
 from seqgan_music.compose.composition import Composition
 from seqgan_music.compose.controls import AS_IT_COMES, DEFAULT_BARS, Controls, check_seeds
 from seqgan_music.compose.primers import Primer, new_notes, read_primer, without_primer
+from seqgan_music.compose.rewriting import (
+    CANDIDATES,
+    Rewriting,
+    Score,
+    changed_share,
+    check_controls,
+    kept_bars,
+    varied,
+)
 from seqgan_music.config import ReadingConfig
-from seqgan_music.errors import RunError
+from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.evaluate import result
 from seqgan_music.music import vocabulary
 from seqgan_music.music.drafting import Draft
-from seqgan_music.music.notes import DEFAULT_QPM, Tempo
-from seqgan_music.music.tokenizers import Tokenizer
+from seqgan_music.music.notes import DEFAULT_QPM, Piece, Tempo
+from seqgan_music.music.tokenizers import Filling, Tokenizer
 
 if TYPE_CHECKING:
+    import torch
+
+    from seqgan_music.compose.particles import Particles, Window
     from seqgan_music.learning.generator import Generator
     from seqgan_music.music.metrics.originality import Index
 
 _TOKENS_A_BEAT = 400
 """More than this means a generator that will not go on; no music has so many notes."""
 _TRIES = 8
+_MOST_CANDIDATES = 4096
 _REFUSALS_A_BEAT = 4
 """Notes that are taken back for being copied; more means that nearly all a generator knows is copies."""
 
@@ -105,68 +120,174 @@ class Composer:
             program = primer.piece.program if primer else self.program
         ticks_per_beat = self.tokenizer.ticks_per_beat
         length: dict[str, int] = {}
+        bars = controls.bars or DEFAULT_BARS
         if controls.seconds is not None:
             new_ticks = max(1, round(controls.seconds * tempo / 60 * ticks_per_beat))
             length["ticks"] = new_ticks + (primer.piece.end if primer else 0)
             beats = -(-new_ticks // ticks_per_beat)
         else:
-            bars = controls.bars or DEFAULT_BARS
             length["bars"] = bars + (primer.full_bars if primer else 0)
             beats = 8 * bars
 
         import torch
 
-        from seqgan_music.learning.sampling import generate
+        from seqgan_music.compose import barwise
 
         prefix = list(primer.ids) if primer else []
-        pitches = controls.key.pitches if controls.key else None
         copies = partial(self._holds_copy, controls.max_copy, primer) if controls.max_copy is not None else None
+
+        def in_bars(rng: torch.Generator) -> tuple[list[int], dict[str, Any]]:
+            most = controls.max_copy
+            weigh = _alike if most is None else partial(self._weigh_copies, most)
+            particles = self._particles(controls, rng, CANDIDATES, weigh, on_token)
+            ids, filled = barwise.write(
+                particles,
+                self.generator,
+                self.tokenizer,
+                controls,
+                rng,
+                prefix=prefix,
+                begin=primer.piece.end if primer else 0,
+                bars=bars,
+                ticks=length.get("ticks"),
+            )
+            return ids, {"effective": filled.effective}
+
+        def freely(rng: torch.Generator) -> tuple[list[int], dict[str, Any]]:
+            draft = Draft(
+                self.tokenizer,
+                prefix,
+                length,
+                controls.pitches(1),
+                on_token,
+                copies=copies,
+                most_refusals=_REFUSALS_A_BEAT * beats,
+            )
+            self._draw(draft, prefix, _TOKENS_A_BEAT * (beats + 1), controls, rng)
+            return draft.ids, {"finished": draft.whole, "refusals": draft.refusals}
 
         def write(own_seed: int) -> Composition:
             rng = torch.Generator(self.generator.output.weight.device).manual_seed(own_seed)
             for _ in range(_TRIES):
-                draft = Draft(
-                    self.tokenizer,
-                    prefix,
-                    length,
-                    pitches,
-                    on_token,
-                    copies=copies,
-                    most_refusals=_REFUSALS_A_BEAT * beats,
-                )
-                while True:
-                    generate(
-                        self.generator,
-                        1,
-                        _TOKENS_A_BEAT * (beats + 1) - len(draft.ids),
-                        rng=rng,
-                        temperature=controls.temperature,
-                        top_k=controls.top_k,
-                        top_p=controls.top_p,
-                        prefixes=[prefix + draft.ids] if prefix or draft.ids else None,
-                        constraint=draft,
-                    )
-                    if not draft.revise():
-                        break
-                decoded = self.tokenizer.decode(prefix + draft.ids)
+                ids, told = (in_bars if controls.by_bar else freely)(rng)
+                decoded = self.tokenizer.decode(prefix + ids)
                 piece = decoded.piece
                 if primer is not None and not controls.keep_primer:
                     piece = without_primer(piece, primer)
                 if piece.notes:
                     piece = replace(piece, tempos=(Tempo(0, tempo),), program=program)
                     new = new_notes(piece, primer) if controls.keep_primer else piece
-                    return Composition(
-                        piece,
-                        tuple(draft.ids),
-                        own_seed,
-                        decoded.dropped,
-                        draft.whole,
-                        self.training.longest_run(new) if copies else None,
-                        draft.refusals,
-                    )
+                    copied = self.training.longest_run(new) if copies else None
+                    return Composition(piece, tuple(ids), own_seed, decoded.dropped, copied=copied, **told)
             raise RunError("The run writes nothing but rests. Train longer, or sample at a higher temperature.")
 
         return [write(seed + index) for index in range(count)]
+
+    def infill(
+        self,
+        primer: Primer,
+        *,
+        keep: Collection[int],
+        seed: int,
+        controls: Controls = AS_IT_COMES,
+        candidates: int = CANDIDATES,
+        score: Score | None = None,
+        on_token: Callable[[], object] = lambda: None,
+    ) -> Composition:
+        """Write all bars of a piece anew but those in `keep` (counted from 1), so that they lead to what is kept.
+
+        Of `candidates` one is drawn by how well what is kept follows from it: see `particles`, and `rewriting` for
+        what "kept" means for notes across bar lines. `score` may add log weights of its own to whole candidate
+        pieces before the choice, the critic's say. A function of the arguments alone. Raises ConfigError for bars
+        and controls that cannot be, RunError where no candidate fits.
+        """
+        check_seeds(seed, 1)
+        if not 1 <= candidates <= _MOST_CANDIDATES:
+            raise ConfigError(f"candidates must be 1 to {_MOST_CANDIDATES}, not {candidates}.")
+        check_controls(controls)
+        count = len(bars_of(primer.piece))
+        kept = frozenset(kept_bars(count, keep, name=primer.piece.name or "the piece"))
+        loudness = any(name.startswith("VELOCITY") for name in self.tokenizer.vocabulary)
+        rewriting = Rewriting(primer, kept, loudness, self._own_tempo() is None)
+        filling = self.tokenizer.filling(primer.ids)
+        ids: tuple[int, ...] = ()
+        told: dict[str, Any] = {}
+        windows = rewriting.windows(controls)
+        if windows:
+            import torch
+
+            rng = torch.Generator(self.generator.output.weight.device).manual_seed(seed)
+
+            def weigh(fillings: Sequence[Filling], until: int) -> list[float]:
+                weights = _alike(fillings, until)
+                if controls.max_copy is not None:
+                    weights = self._weigh_copies(controls.max_copy, fillings, until)
+                if score is not None:
+                    pieces = [rewriting.piece(filling, until) for filling in fillings]
+                    weights = [one + float(other) for one, other in zip(weights, score(pieces), strict=True)]
+                return weights
+
+            particles = self._particles(controls, rng, candidates, weigh, on_token)
+            filled = particles.fill(filling, windows, rewriting.bars[-1].end)
+            filling, ids, told = filled.filling, filled.ids, {"effective": filled.effective}
+        piece = rewriting.piece(filling, rewriting.bars[-1].end)
+        if controls.tempo is not None:
+            piece = replace(piece, tempos=(Tempo(0, controls.tempo),))
+        if controls.program is not None:
+            piece = replace(piece, program=controls.program)
+        if controls.max_copy is not None:
+            told["copied"] = self.training.longest_run(replace(piece, notes=tuple(filling.new_notes())))
+        return Composition(piece, ids, seed, Counter(), changed=changed_share(primer.piece, piece), **told)
+
+    def rewrite(
+        self,
+        piece: Piece,
+        *,
+        bars: Collection[int],
+        seed: int,
+        controls: Controls = AS_IT_COMES,
+        candidates: int = CANDIDATES,
+        score: Score | None = None,
+        on_token: Callable[[], object] = lambda: None,
+    ) -> Composition:
+        """Write these bars of a piece (counted from 1) anew and keep the rest. See `infill`."""
+        primer = Primer.of(piece, self.tokenizer)
+        if primer is None:
+            raise ConfigError("The piece has no notes that this run's tokenizer can hold.")
+        count = len(bars_of(primer.piece))
+        keep = set(range(1, count + 1)) - kept_bars(count, bars, name=piece.name or "the piece")
+        return self.infill(
+            primer,
+            keep=keep,
+            seed=seed,
+            controls=controls,
+            candidates=candidates,
+            score=score,
+            on_token=on_token,
+        )
+
+    def vary(
+        self,
+        primer: Primer,
+        *,
+        distance: float,
+        seed: int,
+        controls: Controls = AS_IT_COMES,
+        candidates: int = CANDIDATES,
+        on_token: Callable[[], object] = lambda: None,
+    ) -> Composition:
+        """Write a variation: the share `distance` of the bars (0 to 1, the nearest there is) anew, the rest kept.
+
+        The seed puts the bars in an order, of which the first are written anew: those of a smaller distance are
+        among those of a larger one. 0 is the piece itself. `Composition.changed` is the share of notes that differ.
+        """
+        if not 0 <= distance <= 1:
+            raise ConfigError(f"distance must be 0 to 1, not {distance}.")
+        check_seeds(seed, 1)
+        keep = varied(len(bars_of(primer.piece)), distance, seed)
+        return self.infill(
+            primer, keep=keep, seed=seed, controls=controls, candidates=candidates, on_token=on_token
+        )
 
     @cached_property
     def generator(self) -> Generator:
@@ -186,12 +307,64 @@ class Composer:
         (found,) = self.training.runs([new_notes(piece, primer)], most + 1)
         return bool((found > most).any())
 
-    def _tempo(self, primer: Primer | None) -> float:
-        # A tokenizer that counts time in seconds says so by a tempo of its own, which nothing else may change.
+    def _weigh_copies(self, most: int, fillings: Sequence[Filling], until: int) -> list[float]:
+        """Log weights that leave out candidates whose new notes hold too long a copied run, if that leaves any."""
+        pieces = [Piece(tuple(filling.new_notes()), self.tokenizer.ticks_per_beat) for filling in fillings]
+        copied = [bool((found > most).any()) for found in self.training.runs(pieces, most + 1)]
+        return [float("-inf") if one and not all(copied) else 0.0 for one in copied]
+
+    def _draw(self, draft: Draft, prefix: list[int], most: int, controls: Controls, rng: torch.Generator) -> None:
+        from seqgan_music.learning.sampling import generate
+
+        while True:
+            generate(
+                self.generator,
+                1,
+                most - len(draft.ids),
+                rng=rng,
+                temperature=controls.temperature,
+                top_k=controls.top_k,
+                top_p=controls.top_p,
+                prefixes=[prefix + draft.ids] if prefix or draft.ids else None,
+                constraint=draft,
+            )
+            if not draft.revise():
+                return
+
+    def _particles(
+        self,
+        controls: Controls,
+        rng: torch.Generator,
+        candidates: int,
+        weigh: Callable[[Sequence[Filling], int], Sequence[float]],
+        on_token: Callable[[], object],
+    ) -> Particles:
+        from seqgan_music.compose.particles import Particles
+
+        def most_ids(window: Window) -> int:
+            return _TOKENS_A_BEAT * (1 + (window.end - window.start) // self.tokenizer.ticks_per_beat)
+
+        return Particles(
+            self.generator,
+            controls,
+            rng,
+            candidates=candidates,
+            most_ids=most_ids,
+            weigh=weigh,
+            on_token=on_token,
+        )
+
+    def _own_tempo(self) -> float | None:
+        """The tempo of a tokenizer that counts time in seconds, which nothing else may change."""
         own = self.tokenizer.decode([]).piece.tempos[0].qpm
-        if own != DEFAULT_QPM:
-            return own
-        return primer.piece.tempos[0].qpm if primer else self.qpm
+        return own if own != DEFAULT_QPM else None
+
+    def _tempo(self, primer: Primer | None) -> float:
+        return self._own_tempo() or (primer.piece.tempos[0].qpm if primer else self.qpm)
+
+
+def _alike(fillings: Sequence[Filling], until: int) -> list[float]:
+    return [0.0] * len(fillings)
 
 
 def compose(

@@ -18,7 +18,9 @@ class Composition:
 
     `dropped` counts tokens that made no sense, by kind; `finished` is false where the generator had to be stopped
     before the length asked for. Where copying was limited, `copied` is the longest run of new notes that the
-    training music has too, and `refusals` counts how often a note was taken back for it.
+    training music has too, and `refusals` counts how often a note was taken back for it. Where candidates were
+    weighed, `effective` is the number of them that the least certain choice rested on. Where bars of a piece were
+    written anew, `changed` is the share of notes that differ from it.
     """
 
     piece: Piece
@@ -28,3 +30,5 @@ class Composition:
     finished: bool = True
     copied: Run | None = None
     refusals: int = 0
+    effective: float | None = None
+    changed: float | None = None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from seqgan_music.compose.steering import Density, PitchRange
 from seqgan_music.errors import ConfigError
 from seqgan_music.music.keys import Key
 
@@ -35,6 +38,10 @@ class Controls:
     """General MIDI program 0..127; else the primer's, else the training music's commonest."""
     key: Key | None = None
     """Scale that new notes stay in; a primer may leave it."""
+    density: Density | None = None
+    """Notes that begin in a bar, by bar if one likes: as near to it as some candidates come. See `particles`."""
+    pitch_range: PitchRange | None = None
+    """Pitches of new notes, by bar if one likes."""
     keep_primer: bool = True
     """Whether pieces begin with the primer. Else they begin at the end of its last full bar, or with the bar of the
     first new note where the primer still sounds under it."""
@@ -64,6 +71,26 @@ class Controls:
         ):
             if not fine:
                 raise ConfigError(f"{name} must be {bounds}, not {value}.")
+        for bar in range(1, 1 + len(self.pitch_range.bars if self.pitch_range else ())):
+            if not self.pitches(bar) and self.key and self.pitch_range:
+                raise ConfigError(f"No note of {self.key.name} lies in the range {self.pitch_range.text}.")
+
+    @property
+    def by_bar(self) -> bool:
+        """Whether bars differ in what is asked of them, or have to be compared with it."""
+        return self.density is not None or (self.pitch_range is not None and len(self.pitch_range.bars) > 1)
+
+    def pitches(self, bar: int) -> frozenset[int] | None:
+        """Return the pitches that new notes of a bar (from 1) may have; None is all."""
+        scale = self.key.pitches if self.key else None
+        if self.pitch_range is None:
+            return scale
+        within = self.pitch_range.pitches(bar)
+        return within if scale is None else within & scale
+
+    def weigh(self, bar: int) -> Callable[[int], float] | None:
+        """Return the log weight of the number of notes of a bar (from 1); None where any is as welcome."""
+        return partial(self.density.log_weight, bar) if self.density else None
 
 
 AS_IT_COMES = Controls()

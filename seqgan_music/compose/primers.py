@@ -1,4 +1,4 @@
-"""Primers, music to continue: read as the tokenizer holds it, and told apart from what is new."""
+"""Primers, music to continue or to change: read as the tokenizer holds it, and told apart from what is new."""
 
 from __future__ import annotations
 
@@ -17,16 +17,32 @@ from seqgan_music.music.tokenizers import Tokenizer
 
 @dataclass(frozen=True)
 class Primer:
-    """Music to continue: `piece` as the tokenizer holds it, with the file's tempo and program, and its `ids`.
+    """Music to continue or to change: `piece` as the tokenizer holds it, with tempo and program, and its `ids`.
 
     `changes` counts what reading and the tokenizer changed or left out, by reason; `others` the further pieces
-    of a file that holds several, of which the first is taken.
+    of a file that holds several, of which the first is taken. `source` is the piece as it was read.
     """
 
     piece: Piece
     ids: tuple[int, ...]
     changes: Counter[str]
+    source: Piece
     others: int = 0
+
+    @classmethod
+    def of(cls, piece: Piece, tokenizer: Tokenizer) -> Primer | None:
+        """Return a piece as the tokenizer holds it; None where it has no notes that the tokenizer can hold."""
+        normal, changes = tokenizer.normalise(piece)
+        rows = tokenizer.encode(piece)
+        ids = _open_end((token for row in rows for token in row), tokenizer)
+        if not ids:
+            return None
+        held = tokenizer.decode(ids).piece
+        if held.notes != normal.notes:  # rows that overlap cannot be joined: go on from the last one
+            ids = _open_end(rows[-1], tokenizer)
+            held = tokenizer.decode(ids).piece
+        held = replace(held, tempos=piece.tempos[:1], program=piece.program, name=piece.name)
+        return cls(held, tuple(ids), changes, piece)
 
     @property
     def full_bars(self) -> int:
@@ -55,18 +71,10 @@ def read_primer(path: Path, tokenizer: Tokenizer, reading: ReadingConfig) -> Pri
     )
     if isinstance(found, Failure) or not found.pieces:
         raise InputError(f"Primer {path} cannot be used: {found.reason}. {found.detail}")
-    piece = found.pieces[0]
-    normal, changes = tokenizer.normalise(piece)
-    rows = tokenizer.encode(piece)
-    ids = _open_end((token for row in rows for token in row), tokenizer)
-    if not ids:
+    primer = Primer.of(replace(found.pieces[0], name=path.name), tokenizer)
+    if primer is None:
         raise InputError(f"Primer {path} has no notes that this run's tokenizer can hold.")
-    held = tokenizer.decode(ids).piece
-    if held.notes != normal.notes:  # rows that overlap cannot be joined: go on from the last one
-        ids = _open_end(rows[-1], tokenizer)
-        held = tokenizer.decode(ids).piece
-    held = replace(held, tempos=piece.tempos[:1], program=piece.program, name=path.name)
-    return Primer(held, tuple(ids), Counter(found.counts) + changes, len(found.pieces) - 1)
+    return replace(primer, changes=Counter(found.counts) + primer.changes, others=len(found.pieces) - 1)
 
 
 def without_primer(piece: Piece, primer: Primer) -> Piece:

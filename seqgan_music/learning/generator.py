@@ -5,6 +5,7 @@ Beyond the paper, it may look back by attention and be told the bar: see `attent
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -216,6 +217,12 @@ class StepState:
     def rows(self, index: Tensor) -> StepState:
         """Return a copy of the given rows."""
         return self._of([tensor[index] for tensor in self._tensors()], self.steps.copy())
+
+    @staticmethod
+    def joined(states: Sequence[StepState]) -> StepState:
+        """Return a copy of the rows of several states, all of them after as many tokens."""
+        tensors = [torch.cat(same) for same in zip(*(state._tensors() for state in states), strict=True)]
+        return states[0]._of(tensors, states[0].steps.copy())
 
     def first(self, count: int) -> StepState:
         """Return a view of the first `count` rows: what is done to it is done here."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from seqgan_music import choices
 from seqgan_music.config import build
-from seqgan_music.music.notes import Piece
+from seqgan_music.music.notes import Note, Piece
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,55 @@ class Grammar(Protocol):
 
     def advance(self, token: int) -> None:
         """Take one id. Ids that are not allowed are ignored."""
+        ...
+
+
+class Filling(Protocol):
+    """One way to fill the gaps of a piece with new notes, as far as it has come, from the start on.
+
+    `keep` up to a gap, `open` it (bar by bar, if one likes: `keep` to where one stands, then `open` again), then
+    `advance` until it is `done`, `keep` on to the next gap, ... A note belongs to where it begins. What is kept
+    keeps its notes exactly; new ones do not sound past the first kept note after their gap.
+    """
+
+    done: bool
+    """Whether the gap that was opened last is over."""
+
+    def copy(self) -> Filling:
+        """Return another that goes its own way from here."""
+        ...
+
+    def keep(self, until: int, *, last: bool = False) -> list[int]:
+        """Write what is kept from here to tick `until`, and the end of the piece if `last`; return its ids."""
+        ...
+
+    def open(
+        self,
+        until: int,
+        *,
+        bound: int,
+        pitches: Collection[int] | None = None,
+        heard_after: int = -1,
+        closes: bool = True,
+        last: bool = False,
+    ) -> None:
+        """Let new notes begin from here up to tick `until`, of `pitches` only, none to sound past tick `bound`.
+
+        The gap is not over before something has sounded after tick `heard_after`. `closes` is false where the gap
+        is opened again right after this part of it, `last` true where the piece is to end with it.
+        """
+        ...
+
+    def masks(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """(V,) twice: ids that go on with this gap, ids that say that it is over. Neither: a dead end."""
+        ...
+
+    def advance(self, token: int) -> None:
+        """Take an id that goes on, or be `done` at one that says that the gap is over: that one is not written."""
+        ...
+
+    def new_notes(self) -> list[Note]:
+        """Return the notes so far that were not kept, in order."""
         ...
 
 
@@ -102,6 +151,14 @@ class Tokenizer(Protocol):
         Bars and ticks count from the start of the piece, prefix included; an end in the prefix is not taken.
         Without them the language is what `decode` takes whole. Raises ConfigError where no piece can be.
         """
+        ...
+
+    def filling(self, ids: Sequence[int]) -> Filling:
+        """Return the piece of `ids`, as `encode` gives them, as one whose bars can be written anew in places."""
+        ...
+
+    def last_bar(self, ids: Sequence[int]) -> tuple[int, int]:
+        """Return the first tick of the last bar that ids reach, and the length of bars there: 0 before any."""
         ...
 
 

@@ -27,27 +27,29 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import groupby
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.errors import ConfigError
-from seqgan_music.music.notes import DEFAULT_VELOCITY, LOWEST_PITCH, PITCHES, Meter, Note, Piece
+from seqgan_music.music.notes import LOWEST_PITCH, PITCHES, Meter, Note, Piece
 from seqgan_music.music.tokenizers import Decoded
+from seqgan_music.music.tokenizers._note_event_filling import NoteEventFilling
+from seqgan_music.music.tokenizers._note_event_language import (
+    ALL_PITCHES,
+    MOST_BARS,
+    MOST_HOLDS,
+    Event,
+    NoteEventGrammar,
+    Span,
+    Writer,
+    centre,
+    without_overlaps,
+)
 from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
 
-MOST_BARS = 20_000
-"""No note begins after so many bars: whatever the ids, a decoded piece is bounded."""
-MOST_HOLDS = 64
-"""No note lasts longer than so many bars and one."""
-
-_ALL_PITCHES = (1 << len(PITCHES)) - 1
 _COMMON_TIME = Meter(0, 4, 4)
-
-_Event = tuple[int, int, int, int]
-"""(onset, pitch, duration, velocity bin), in ticks; sorts as notes do."""
 
 
 class NoteEvent:
@@ -92,34 +94,7 @@ class NoteEvent:
         events, spans, _ = self._prepare(piece)
         if not events:
             return []
-        at, bar = self.layout, self.layout.bar
-        ids = [at.meter + spans[0].meter, bar]
-        bar_start, bar_ticks, cursor, velocity = 0, spans[0].bar_ticks, 0, -1
-        upcoming = iter(spans[1:])
-        change = next(upcoming, None)
-        events.sort(key=_by_group)
-        for (onset, negative_duration, loudness), group in groupby(events, key=_group):
-            while change is not None and change.start <= onset:
-                ids += [bar] * ((change.start - bar_start) // bar_ticks - 1)
-                ids += [at.meter + change.meter, bar]
-                bar_start, bar_ticks = change.start, change.bar_ticks
-                change = next(upcoming, None)
-            crossed = (onset - bar_start) // bar_ticks
-            bar_start += crossed * bar_ticks
-            if onset != cursor:
-                ids += [bar] * crossed
-                if onset != max(cursor, bar_start):
-                    ids.append(at.position + onset - bar_start)
-            if loudness != velocity and at.velocities:
-                ids.append(at.velocity + loudness)
-                velocity = loudness
-            ids += [at.pitch - LOWEST_PITCH + event[1] for event in group]
-            holds, end = divmod(-negative_duration - 1, bar_ticks)
-            ids.append(at.end + (onset - bar_start + end) % bar_ticks)
-            ids += [at.hold] * holds
-            cursor = onset - negative_duration
-        ids.append(at.end_of_piece)
-        return [ids]
+        return [[*Writer(self.layout, spans).write(events), self.layout.end_of_piece]]
 
     def decode(self, ids: Sequence[int]) -> Decoded:
         """Return the piece of any ids. What the grammar does not allow is dropped, counted by kind of token.
@@ -146,7 +121,7 @@ class NoteEvent:
             for onset, duration, velocity, chord in grammar.groups
             for pitch in chord
         ]
-        return Decoded(self._piece(_without_overlaps(sorted(events), Counter()), grammar.meters), dropped)
+        return Decoded(self._piece(without_overlaps(sorted(events), Counter()), grammar.meters), dropped)
 
     def units(self, ids: Sequence[int]) -> int:
         """Return the number of notes in a row: its PITCH tokens."""
@@ -186,7 +161,7 @@ class NoteEvent:
         for what, value, most in (("bars", bars, MOST_BARS), ("ticks", ticks, None)):
             if value is not None and (value < 1 or (most is not None and value > most)):
                 raise ConfigError(f"{what} must be {f'1 to {most}' if most else 'at least 1'}, not {value}.")
-        asked = _ALL_PITCHES
+        asked = ALL_PITCHES
         if pitches is not None:
             asked = sum(1 << (pitch - LOWEST_PITCH) for pitch in set(map(int, pitches)) if pitch in PITCHES)
             if not asked:
@@ -198,7 +173,26 @@ class NoteEvent:
         grammar.constrain(bars, ticks, asked)
         return grammar
 
-    def _prepare(self, piece: Piece) -> tuple[list[_Event], list[_Span], Counter[str]]:
+    def filling(self, ids: Sequence[int]) -> NoteEventFilling:
+        """Return the piece of `ids` as one to be filled anew in places."""
+        grammar = NoteEventGrammar(self.layout)
+        for token in ids:
+            grammar.advance(token)
+        events = [
+            (o, LOWEST_PITCH + pitch, d, loudness) for o, d, loudness, chord in grammar.groups for pitch in chord
+        ]
+        spans: list[Span] = []
+        for start, meter in grammar.meters:
+            bar = spans[-1].bar + (start - spans[-1].start) // spans[-1].bar_ticks if spans else 0
+            spans.append(Span(start, bar, meter, self.layout.bar_ticks[meter]))
+        return NoteEventFilling(self.layout, without_overlaps(sorted(events), Counter()), spans)
+
+    def last_bar(self, ids: Sequence[int]) -> tuple[int, int]:
+        """Return the first tick of the last bar that ids reach, and the length of bars there: 0 before any."""
+        grammar = self.grammar(prefix=ids)
+        return grammar.bar_start, grammar.bar_ticks
+
+    def _prepare(self, piece: Piece) -> tuple[list[Event], list[Span], Counter[str]]:
         """Events in order, the spans of one meter that hold their onsets, and the counts of `normalise`."""
         changed: Counter[str] = Counter()  # `+=` keeps what is above 0 only
         events = [
@@ -221,17 +215,17 @@ class NoteEvent:
             meters = tuple(Meter(_scaled(m.onset, up, down), m.numerator, m.denominator) for m in meters)
         bins = self.layout.velocities
         rounded = [(onset, pitch, length, _bin(loudness, bins)) for onset, pitch, length, loudness in events]
-        centres = [_centre(index, bins) for index in range(max(1, bins))]
+        centres = [centre(index, bins) for index in range(max(1, bins))]
         other = sum(event[3] != centres[new[3]] for event, new in zip(events, rounded, strict=True))
         changed += Counter({"velocities rounded" if bins else "velocities left out": other})
         rounded.sort()
-        events = _without_overlaps(rounded, changed)
+        events = without_overlaps(rounded, changed)
         spans = self._spans(meters, events[-1][0] if events else -1, changed)
         return self._bounded(events, spans, changed), spans, changed
 
-    def _spans(self, meters: Sequence[Meter], last_onset: int, changed: Counter[str]) -> list[_Span]:
+    def _spans(self, meters: Sequence[Meter], last_onset: int, changed: Counter[str]) -> list[Span]:
         """The stretches of one meter, each from a bar line on, up to the bar of the last onset."""
-        spans: list[_Span] = []
+        spans: list[Span] = []
         for meter in meters:
             token = _nearest_meter(meter.numerator, meter.denominator)
             start, bar = 0, 0
@@ -247,10 +241,10 @@ class NoteEvent:
             changed += Counter({"meters replaced": int(METERS[token] != (meter.numerator, meter.denominator))})
             if not spans or spans[-1].meter != token:
                 ticks = Meter(0, *METERS[token]).bar_ticks(self.ticks_per_beat)
-                spans.append(_Span(start, bar, token, ticks))
+                spans.append(Span(start, bar, token, ticks))
         return spans if last_onset >= 0 else []
 
-    def _bounded(self, events: list[_Event], spans: list[_Span], changed: Counter[str]) -> list[_Event]:
+    def _bounded(self, events: list[Event], spans: list[Span], changed: Counter[str]) -> list[Event]:
         """Leave out notes after the last bar there may be, and cut those that would need too many HOLDs."""
         if not events:
             return events
@@ -271,227 +265,14 @@ class NoteEvent:
             bounded.append((onset, pitch, min(duration, longest), loudness))
         return bounded
 
-    def _piece(self, events: Iterable[_Event], meters: Iterable[tuple[int, int]]) -> Piece:
+    def _piece(self, events: Iterable[Event], meters: Iterable[tuple[int, int]]) -> Piece:
         """The piece of sorted events; `meters` are (tick, index), those after the last onset are left out."""
         bins = self.layout.velocities
-        centres = [_centre(index, bins) for index in range(max(1, bins))]
+        centres = [centre(index, bins) for index in range(max(1, bins))]
         notes = tuple(Note(onset, pitch, duration, centres[v]) for onset, pitch, duration, v in events)
         last_onset = notes[-1].onset if notes else -1
         heard = tuple(Meter(tick, *METERS[index]) for tick, index in meters if tick <= last_onset)
         return Piece(notes, self.ticks_per_beat, heard or (_COMMON_TIME,))
-
-
-class NoteEventGrammar:
-    """The state machine that is the language: what may follow, and the notes and meters written so far.
-
-    `groups` are (onset, duration, velocity bin, pitches from 0 for A0) and `meters` (tick, index into METERS).
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self.finished = False
-        self.groups: list[tuple[int, int, int, tuple[int, ...]]] = []
-        self.meters: list[tuple[int, int]] = []
-        self.chord: tuple[int, ...] = ()  # pitches named, waiting for their END
-        self._layout = layout
-        self._phase = "start"
-        self._meter = self._bar_ticks = self._bar_start = 0
-        self._bar = -1
-        self._onset = -1  # of the last group; no later note may begin before it
-        self._cursor = 0  # where the last group ended: the implied onset
-        self._sounding = 0  # where the longest note ends
-        self._used = 0  # bit set: pitches that already begin at `_onset`
-        self._layered = False  # whether a group ever began before the end of the one before it
-        self._velocity = -1
-        self._holds = 0
-        self._asked = _ALL_PITCHES
-        self._most_bars = MOST_BARS
-        self._most_ticks: int | None = None
-        self._bounded = False
-        self._open: list[tuple[int, int]] | None = None  # what `_ranges` found for this state
-
-    def constrain(self, bars: int | None, ticks: int | None, asked: int) -> None:
-        """From here on: so many bars, ticks and this bit set of pitches; as much more as what is there needs."""
-        self._bounded = bars is not None or ticks is not None
-        opening = self._phase == "meter"
-        if bars is not None:
-            self._most_bars = max(bars, self._bar + 1 + opening)
-        if ticks is not None:
-            self._most_ticks = max(ticks, self._bar_start + 1 + opening * self._bar_ticks)
-        self._asked = asked
-        self._open = None
-        if self._phase in ("placed", "voiced") and not asked & ~self._used:
-            self._asked = _ALL_PITCHES
-
-    def allowed(self) -> npt.NDArray[np.bool_]:
-        """(V,) true for each id that may come next; all false when finished."""
-        mask = np.zeros(len(self._layout.names), dtype=np.bool_)
-        first = self._layout.pitch
-        for low, high in self._ranges():
-            mask[low:high] = True
-            if low == first and (pitches := self._pitches()) != _ALL_PITCHES:
-                bits = np.frombuffer(pitches.to_bytes(len(PITCHES) // 8, "little"), dtype=np.uint8)
-                mask[low:high] = np.unpackbits(bits, bitorder="little")
-        return mask
-
-    def accepts(self, token: int) -> bool:
-        """Whether this id may come next."""
-        first, token = self._layout.pitch, int(token)
-        for low, high in self._ranges():
-            if low <= token < high:
-                return low != first or bool(self._pitches() >> (token - first) & 1)
-        return False
-
-    def advance(self, token: int) -> None:
-        """Take one id. Ids that are not allowed are ignored."""
-        if self.accepts(token):
-            self.take(int(token))
-
-    def take(self, token: int) -> None:
-        """Take one id that is known to be allowed."""
-        self._open = None
-        at = self._layout
-        kind = at.kinds[token]
-        if kind == "PITCH":
-            if self._phase == "free":
-                self._begin(max(self._cursor, self._bar_start))
-            self.chord = (*self.chord, token - at.pitch)
-            self._phase = "chord"
-        elif kind == "END":
-            past_onset = (token - at.end - (self._onset - self._bar_start)) % self._bar_ticks
-            self.groups.append((self._onset, past_onset + 1, max(0, self._velocity), self.chord))
-            self._used |= sum(1 << pitch for pitch in self.chord)
-            self.chord = ()
-            self._phase, self._holds = "free", MOST_HOLDS
-            self._last_until(self._onset + past_onset + 1)
-        elif kind == "AT":
-            self._begin(self._bar_start + token - at.position)
-            self._phase = "placed"
-        elif kind == "BAR":
-            self._next_bar()
-        elif kind == "HOLD":
-            onset, duration, velocity, chord = self.groups[-1]
-            self.groups[-1] = (onset, duration + self._bar_ticks, velocity, chord)
-            self._holds -= 1
-            self._last_until(self._cursor + self._bar_ticks)
-        elif kind == "VELOCITY":
-            if self._phase == "free":
-                self._begin(max(self._cursor, self._bar_start))
-            self._velocity = token - at.velocity
-            self._phase = "voiced"
-        elif kind == "METER":
-            self._meter = token - at.meter
-            self._phase = "meter"
-        else:
-            self.finished = True
-
-    def _ranges(self) -> list[tuple[int, int]]:
-        """Ranges of ids that may come next; of the pitches only those of `_pitches`."""
-        if self._open is None:
-            self._open = self._find_ranges()
-        return self._open
-
-    def _find_ranges(self) -> list[tuple[int, int]]:
-        at, phase = self._layout, self._phase
-        pitches = (at.pitch, at.pitch + len(PITCHES))
-        if self.finished:
-            return []
-        if phase == "chord":
-            return [pitches, *self._ends()]
-        if phase == "voiced":
-            return [pitches]
-        if phase == "placed":
-            return self._voices(pitches)
-        if phase == "start":
-            return [(at.meter, at.meter + len(METERS))]
-        if phase == "meter":
-            return [(at.bar, at.bar + 1)]
-        start, ticks = self._bar_start, self._bar_ticks
-        limit = self._limit()
-        implied = max(self._cursor, start)
-        near_end = not self._bounded or start + 2 * ticks >= limit
-        if self._bounded and near_end and self._cursor >= limit and len(self.groups) > 1 and not self._layered:
-            # One voice has come to its end. To turn back for another, as AT could, would begin polyphony.
-            return [(at.end_of_piece, at.end_of_piece + 1)]
-        # The last onset itself is open while one of the pitches does not begin there yet.
-        earliest = max(0, self._onset - start + (not self._asked & ~self._used))
-        ranges = _without(
-            at.position + earliest, at.position + min(ticks, limit - start), at.position + implied - start
-        )
-        if implied < limit:
-            ranges += self._voices(pitches)
-        if start + ticks < limit:
-            ranges.append((at.bar, at.bar + 1))
-            # A held note would end beyond bar N if the bars under it became shorter.
-            if not self._bounded or self._sounding <= start + ticks:
-                ranges += _without(at.meter, at.meter + len(METERS), at.meter + self._meter)
-        if self._holds and not (self._bounded and self._cursor + ticks > limit):
-            ranges.append((at.hold, at.hold + 1))
-        last_bar = start + (limit - 1 - start) // ticks * ticks
-        if self.groups and near_end and (not self._bounded or self._cursor > last_bar):
-            ranges.append((at.end_of_piece, at.end_of_piece + 1))
-        return ranges
-
-    def _voices(self, pitches: tuple[int, int]) -> list[tuple[int, int]]:
-        """A pitch, or first a loudness that differs from the one in force; the first note needs one."""
-        at = self._layout
-        if not at.velocities:
-            return [pitches]
-        loudness = _without(at.velocity, at.velocity + at.velocities, at.velocity + self._velocity)
-        return loudness if self._velocity < 0 else [pitches, *loudness]
-
-    def _ends(self) -> list[tuple[int, int]]:
-        """Ends in this bar after the onset, and in the next bar up to the onset's position."""
-        first, ticks = self._layout.end, self._bar_ticks
-        position = self._onset - self._bar_start
-        longest = max(1, self._limit() - self._onset) if self._bounded else ticks
-        return [
-            (first + position, first + min(ticks, position + longest)),
-            (first, first + min(position, longest - (ticks - position))),
-        ]
-
-    def _pitches(self) -> int:
-        """Bit set of the pitches that may come next."""
-        if self._phase == "free":
-            return self._asked
-        lower = (2 << self.chord[-1]) - 1 if self.chord else 0
-        return self._asked & ~self._used & ~lower
-
-    def _limit(self) -> int:
-        """The tick from which on nothing may begin, if the meter stays: the end of the last bar."""
-        limit = self._bar_start + (self._most_bars - self._bar) * self._bar_ticks
-        return limit if self._most_ticks is None else min(limit, self._most_ticks)
-
-    def _begin(self, onset: int) -> None:
-        crossed = (onset - self._bar_start) // self._bar_ticks
-        self._bar += crossed
-        self._bar_start += crossed * self._bar_ticks
-        self._holds = 0
-        self._layered = self._layered or onset < self._cursor
-        if onset != self._onset:
-            self._onset, self._used = onset, 0
-
-    def _next_bar(self) -> None:
-        self._bar += 1
-        self._bar_start += self._bar_ticks
-        self._holds = 0
-        if self._phase in ("start", "meter"):
-            self._bar_ticks = self._layout.bar_ticks[self._meter]
-            self.meters.append((self._bar_start, self._meter))
-        self._phase = "free"
-
-    def _last_until(self, tick: int) -> None:
-        self._cursor = tick
-        self._sounding = max(self._sounding, tick)
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Bars of one meter: first tick, number of its first bar (from 0), index into METERS, ticks a bar."""
-
-    start: int
-    bar: int
-    meter: int
-    bar_ticks: int
 
 
 @lru_cache(maxsize=1024)
@@ -508,48 +289,12 @@ def _nearest_meter(numerator: int, denominator: int) -> int:
     return min(range(len(METERS)), key=lambda index: abs(lengths[index] - beats))
 
 
-def _without_overlaps(events: list[_Event], changed: Counter[str]) -> list[_Event]:
-    """Sorted events with one note a pitch at a time: the later one cuts, of two at one onset the longer stays."""
-    kept: list[_Event] = []
-    latest: dict[int, int] = {}
-    for event in events:
-        onset, pitch, _, _ = event
-        index = latest.get(pitch)
-        if index is not None:
-            start, _, duration, loudness = kept[index]
-            if start == onset:
-                kept[index] = event
-                changed["duplicate notes"] += 1
-                continue
-            if start + duration > onset:
-                kept[index] = (start, pitch, onset - start, loudness)
-                changed["overlapping notes cut"] += 1
-        latest[pitch] = len(kept)
-        kept.append(event)
-    return kept
-
-
-def _without(low: int, high: int, hole: int) -> list[tuple[int, int]]:
-    """The range [low, high) without one id, as ranges that are not empty."""
-    parts = [(low, hole), (hole + 1, high)] if low <= hole < high else [(low, high)]
-    return [part for part in parts if part[0] < part[1]]
-
-
-def _group(event: _Event) -> tuple[int, int, int]:
-    """What the notes of one group share: onset, duration (negative: the longest first), velocity bin."""
-    return event[0], -event[2], event[3]
-
-
-def _by_group(event: _Event) -> tuple[int, int, int, int]:
-    return event[0], -event[2], event[3], event[1]
-
-
 def _scaled(tick: int, up: int, down: int) -> int:
     """`tick` on a grid of `up` instead of `down` ticks a beat, halves up."""
     return (2 * tick * up + down) // (2 * down)
 
 
-def _regrid(event: _Event, up: int, down: int) -> _Event:
+def _regrid(event: Event, up: int, down: int) -> Event:
     onset, pitch, duration, velocity = event
     start = _scaled(onset, up, down)
     return start, pitch, max(1, _scaled(onset + duration, up, down) - start), velocity
@@ -557,7 +302,3 @@ def _regrid(event: _Event, up: int, down: int) -> _Event:
 
 def _bin(velocity: int, bins: int) -> int:
     return min(max(velocity - 1, 0) * bins // 127, bins - 1) if bins else 0
-
-
-def _centre(index: int, bins: int) -> int:
-    return 1 + (2 * index + 1) * 127 // (2 * bins) if bins else DEFAULT_VELOCITY

@@ -31,6 +31,7 @@ import numpy.typing as npt
 from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import DEFAULT_QPM, LOWEST_PITCH, PITCHES, Note, Piece, Tempo
 from seqgan_music.music.tokenizers import Decoded
+from seqgan_music.music.tokenizers._pitch_grid_filling import PitchGridFilling
 
 MOST_STEPS = 200_000
 """Steps of a piece past this are left out: a broken tempo can stretch a few notes over years."""
@@ -158,6 +159,16 @@ class PitchGrid:
         heard = any(token != self.rest for token in known)
         steps = max(int(not heard), min(ends) - len(known)) if ends else None
         return PitchGridGrammar(mask, self.rest, steps, heard)
+
+    def filling(self, ids: Sequence[int]) -> PitchGridFilling:
+        """Return the piece of `ids` as one to be filled anew in places."""
+        known = [token for token in map(int, ids) if 0 <= token < len(self.vocabulary)]
+        return PitchGridFilling(known, self.step_ticks, self.rest, self.first, len(self.vocabulary))
+
+    def last_bar(self, ids: Sequence[int]) -> tuple[int, int]:
+        """Return the first tick of the bar of 4/4 that the last step lies in, and the length of bars."""
+        bar = _BEATS_A_BAR * self.ticks_per_beat
+        return max(0, len(ids) - 1) * self.step_ticks // bar * bar, bar
 
     def _rows(self, piece: Piece, hop: int) -> tuple[list[list[int]], Counter[str]]:
         line, lost = self._line(piece)

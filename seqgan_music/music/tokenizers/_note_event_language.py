@@ -1,0 +1,340 @@
+"""The language of note_event: the state machine that says what may follow, and events as tokens."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_music.music.notes import DEFAULT_VELOCITY, LOWEST_PITCH, PITCHES
+from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
+
+MOST_BARS = 20_000
+"""No note begins after so many bars: whatever the ids, a decoded piece is bounded."""
+MOST_HOLDS = 64
+"""No note lasts longer than so many bars and one."""
+
+ALL_PITCHES = (1 << len(PITCHES)) - 1
+
+Event = tuple[int, int, int, int]
+"""(onset, pitch, duration, velocity bin), in ticks; sorts as notes do."""
+
+
+class NoteEventGrammar:
+    """The state machine that is the language: what may follow, and the notes and meters written so far.
+
+    `groups` are (onset, duration, velocity bin, pitches from 0 for A0) and `meters` (tick, index into METERS).
+    `phase` tells what was begun: "start", "meter", "placed" (an AT), "voiced" (a VELOCITY), "chord"; else "free".
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.finished = False
+        self.groups: list[tuple[int, int, int, tuple[int, ...]]] = []
+        self.meters: list[tuple[int, int]] = []
+        self.chord: tuple[int, ...] = ()  # pitches named, waiting for their END
+        self._layout = layout
+        self.phase = "start"
+        self._meter = self.bar_ticks = self.bar_start = 0
+        self._bar = -1
+        self.onset = -1  # of the last group; no later note may begin before it
+        self.cursor = 0  # where the last group ended: the implied onset
+        self.sounding = 0  # where the longest note ends
+        self._used = 0  # bit set: pitches that already begin at `_onset`
+        self._layered = False  # whether a group ever began before the end of the one before it
+        self.velocity = -1
+        self._holds = 0
+        self._asked = ALL_PITCHES
+        self._most_bars = MOST_BARS
+        self._most_ticks: int | None = None
+        self._bounded = False
+        self._open: list[tuple[int, int]] | None = None  # what `_ranges` found for this state
+
+    def constrain(self, bars: int | None, ticks: int | None, asked: int) -> None:
+        """From here on: so many bars, ticks and this bit set of pitches; as much more as what is there needs."""
+        self._bounded = bars is not None or ticks is not None
+        opening = self.phase == "meter"
+        if bars is not None:
+            self._most_bars = max(bars, self._bar + 1 + opening)
+        if ticks is not None:
+            self._most_ticks = max(ticks, self.bar_start + 1 + opening * self.bar_ticks)
+        self._asked = asked
+        self._open = None
+        if self.phase in ("placed", "voiced") and not asked & ~self._used:
+            self._asked = ALL_PITCHES
+
+    def copy(self) -> NoteEventGrammar:
+        """Return another that goes its own way from here."""
+        other = copy.copy(self)
+        other.groups, other.meters = list(self.groups), list(self.meters)
+        return other
+
+    def ask(self, pitches: int) -> None:
+        """From here on only this bit set of pitches."""
+        self._asked, self._open = pitches, None
+
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """(V,) true for each id that may come next; all false when finished."""
+        mask = np.zeros(len(self._layout.names), dtype=np.bool_)
+        first = self._layout.pitch
+        for low, high in self._ranges():
+            mask[low:high] = True
+            if low == first and (pitches := self._pitches()) != ALL_PITCHES:
+                bits = np.frombuffer(pitches.to_bytes(len(PITCHES) // 8, "little"), dtype=np.uint8)
+                mask[low:high] = np.unpackbits(bits, bitorder="little")
+        return mask
+
+    def accepts(self, token: int) -> bool:
+        """Whether this id may come next."""
+        first, token = self._layout.pitch, int(token)
+        for low, high in self._ranges():
+            if low <= token < high:
+                return low != first or bool(self._pitches() >> (token - first) & 1)
+        return False
+
+    def advance(self, token: int) -> None:
+        """Take one id. Ids that are not allowed are ignored."""
+        if self.accepts(token):
+            self.take(int(token))
+
+    def take(self, token: int) -> None:
+        """Take one id that is known to be allowed."""
+        self._open = None
+        at = self._layout
+        kind = at.kinds[token]
+        if kind == "PITCH":
+            if self.phase == "free":
+                self._begin(max(self.cursor, self.bar_start))
+            self.chord = (*self.chord, token - at.pitch)
+            self.phase = "chord"
+        elif kind == "END":
+            past_onset = (token - at.end - (self.onset - self.bar_start)) % self.bar_ticks
+            self.groups.append((self.onset, past_onset + 1, max(0, self.velocity), self.chord))
+            self._used |= sum(1 << pitch for pitch in self.chord)
+            self.chord = ()
+            self.phase, self._holds = "free", MOST_HOLDS
+            self._last_until(self.onset + past_onset + 1)
+        elif kind == "AT":
+            self._begin(self.bar_start + token - at.position)
+            self.phase = "placed"
+        elif kind == "BAR":
+            self._next_bar()
+        elif kind == "HOLD":
+            onset, duration, velocity, chord = self.groups[-1]
+            self.groups[-1] = (onset, duration + self.bar_ticks, velocity, chord)
+            self._holds -= 1
+            self._last_until(self.cursor + self.bar_ticks)
+        elif kind == "VELOCITY":
+            if self.phase == "free":
+                self._begin(max(self.cursor, self.bar_start))
+            self.velocity = token - at.velocity
+            self.phase = "voiced"
+        elif kind == "METER":
+            self._meter = token - at.meter
+            self.phase = "meter"
+        else:
+            self.finished = True
+
+    def _ranges(self) -> list[tuple[int, int]]:
+        """Ranges of ids that may come next; of the pitches only those of `_pitches`."""
+        if self._open is None:
+            self._open = self._find_ranges()
+        return self._open
+
+    def _find_ranges(self) -> list[tuple[int, int]]:
+        at, phase = self._layout, self.phase
+        pitches = (at.pitch, at.pitch + len(PITCHES))
+        if self.finished:
+            return []
+        if phase == "chord":
+            return [pitches, *self._ends()]
+        if phase == "voiced":
+            return [pitches]
+        if phase == "placed":
+            return self._voices(pitches)
+        if phase == "start":
+            return [(at.meter, at.meter + len(METERS))]
+        if phase == "meter":
+            return [(at.bar, at.bar + 1)]
+        start, ticks = self.bar_start, self.bar_ticks
+        limit = self._limit()
+        implied = max(self.cursor, start)
+        near_end = not self._bounded or start + 2 * ticks >= limit
+        if self._bounded and near_end and self.cursor >= limit and len(self.groups) > 1 and not self._layered:
+            # One voice has come to its end. To turn back for another, as AT could, would begin polyphony.
+            return [(at.end_of_piece, at.end_of_piece + 1)]
+        # The last onset itself is open while one of the pitches does not begin there yet.
+        earliest = max(0, self.onset - start + (not self._asked & ~self._used))
+        ranges = _without(
+            at.position + earliest, at.position + min(ticks, limit - start), at.position + implied - start
+        )
+        if implied < limit:
+            ranges += self._voices(pitches)
+        if start + ticks < limit:
+            ranges.append((at.bar, at.bar + 1))
+            # A held note would end beyond bar N if the bars under it became shorter.
+            if not self._bounded or self.sounding <= start + ticks:
+                ranges += _without(at.meter, at.meter + len(METERS), at.meter + self._meter)
+        if self._holds and not (self._bounded and self.cursor + ticks > limit):
+            ranges.append((at.hold, at.hold + 1))
+        last_bar = start + (limit - 1 - start) // ticks * ticks
+        if self.groups and near_end and (not self._bounded or self.cursor > last_bar):
+            ranges.append((at.end_of_piece, at.end_of_piece + 1))
+        return ranges
+
+    def _voices(self, pitches: tuple[int, int]) -> list[tuple[int, int]]:
+        """A pitch, or first a loudness that differs from the one in force; the first note needs one."""
+        at = self._layout
+        if not at.velocities:
+            return [pitches]
+        loudness = _without(at.velocity, at.velocity + at.velocities, at.velocity + self.velocity)
+        return loudness if self.velocity < 0 else [pitches, *loudness]
+
+    def _ends(self) -> list[tuple[int, int]]:
+        """Ends in this bar after the onset, and in the next bar up to the onset's position."""
+        first, ticks = self._layout.end, self.bar_ticks
+        position = self.onset - self.bar_start
+        longest = max(1, self._limit() - self.onset) if self._bounded else ticks
+        return [
+            (first + position, first + min(ticks, position + longest)),
+            (first, first + min(position, longest - (ticks - position))),
+        ]
+
+    def _pitches(self) -> int:
+        """Bit set of the pitches that may come next."""
+        if self.phase == "free":
+            return self._asked
+        lower = (2 << self.chord[-1]) - 1 if self.chord else 0
+        return self._asked & ~self._used & ~lower
+
+    def _limit(self) -> int:
+        """The tick from which on nothing may begin, if the meter stays: the end of the last bar."""
+        limit = self.bar_start + (self._most_bars - self._bar) * self.bar_ticks
+        return limit if self._most_ticks is None else min(limit, self._most_ticks)
+
+    def _begin(self, onset: int) -> None:
+        crossed = (onset - self.bar_start) // self.bar_ticks
+        self._bar += crossed
+        self.bar_start += crossed * self.bar_ticks
+        self._holds = 0
+        self._layered = self._layered or onset < self.cursor
+        if onset != self.onset:
+            self.onset, self._used = onset, 0
+
+    def _next_bar(self) -> None:
+        self._bar += 1
+        self.bar_start += self.bar_ticks
+        self._holds = 0
+        if self.phase in ("start", "meter"):
+            self.bar_ticks = self._layout.bar_ticks[self._meter]
+            self.meters.append((self.bar_start, self._meter))
+        self.phase = "free"
+
+    def _last_until(self, tick: int) -> None:
+        self.cursor = tick
+        self.sounding = max(self.sounding, tick)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bars of one meter: first tick, number of its first bar (from 0), index into METERS, ticks a bar."""
+
+    start: int
+    bar: int
+    meter: int
+    bar_ticks: int
+
+
+class Writer:
+    """Events as tokens, in the one way that `encode` has: from the start of a piece, or on from what is written."""
+
+    def __init__(self, layout: Layout, spans: Sequence[Span], written: NoteEventGrammar | None = None) -> None:
+        self._layout = layout
+        self._spans = iter(spans)
+        self._change = next(self._spans, None)
+        self._bar_start = self._bar_ticks = self._cursor = 0
+        self._velocity = -1
+        if written is not None and written.meters:
+            self._bar_start, self._bar_ticks = written.bar_start, written.bar_ticks
+            self._cursor, self._velocity = written.cursor, written.velocity
+            while self._change is not None and self._change.start <= self._bar_start:
+                self._change = next(self._spans, None)
+
+    def write(self, events: Iterable[Event], until: int = -1) -> list[int]:
+        """Return the tokens of events in any order, and of the changes of meter up to the last and tick `until`."""
+        at = self._layout
+        ids: list[int] = []
+        for (onset, negative_duration, loudness), group in groupby(sorted(events, key=_by_group), key=_group):
+            ids += self._meters(onset)
+            crossed = (onset - self._bar_start) // self._bar_ticks
+            self._bar_start += crossed * self._bar_ticks
+            if onset != self._cursor:
+                ids += [at.bar] * crossed
+                if onset != max(self._cursor, self._bar_start):
+                    ids.append(at.position + onset - self._bar_start)
+            if loudness != self._velocity and at.velocities:
+                ids.append(at.velocity + loudness)
+                self._velocity = loudness
+            ids += [at.pitch - LOWEST_PITCH + event[1] for event in group]
+            holds, end = divmod(-negative_duration - 1, self._bar_ticks)
+            ids.append(at.end + (onset - self._bar_start + end) % self._bar_ticks)
+            ids += [at.hold] * holds
+            self._cursor = onset - negative_duration
+        return ids + self._meters(until)
+
+    def _meters(self, until: int) -> list[int]:
+        """The bars up to each change of meter that comes by then, and the change."""
+        at = self._layout
+        ids: list[int] = []
+        while self._change is not None and self._change.start <= until:
+            if self._bar_ticks:
+                ids += [at.bar] * ((self._change.start - self._bar_start) // self._bar_ticks - 1)
+            ids += [at.meter + self._change.meter, at.bar]
+            self._bar_start, self._bar_ticks = self._change.start, self._change.bar_ticks
+            self._change = next(self._spans, None)
+        return ids
+
+
+def _without(low: int, high: int, hole: int) -> list[tuple[int, int]]:
+    """The range [low, high) without one id, as ranges that are not empty."""
+    parts = [(low, hole), (hole + 1, high)] if low <= hole < high else [(low, high)]
+    return [part for part in parts if part[0] < part[1]]
+
+
+def _group(event: Event) -> tuple[int, int, int]:
+    """What the notes of one group share: onset, duration (negative: the longest first), velocity bin."""
+    return event[0], -event[2], event[3]
+
+
+def _by_group(event: Event) -> tuple[int, int, int, int]:
+    return event[0], -event[2], event[3], event[1]
+
+
+def without_overlaps(events: list[Event], changed: Counter[str]) -> list[Event]:
+    """Return sorted events, one note a pitch at a time: the later cuts, of two at one onset the longer stays."""
+    kept: list[Event] = []
+    latest: dict[int, int] = {}
+    for event in events:
+        onset, pitch, _, _ = event
+        index = latest.get(pitch)
+        if index is not None:
+            start, _, duration, loudness = kept[index]
+            if start == onset:
+                kept[index] = event
+                changed["duplicate notes"] += 1
+                continue
+            if start + duration > onset:
+                kept[index] = (start, pitch, onset - start, loudness)
+                changed["overlapping notes cut"] += 1
+        latest[pitch] = len(kept)
+        kept.append(event)
+    return kept
+
+
+def centre(index: int, bins: int) -> int:
+    """Return the velocity that stands for a bin."""
+    return 1 + (2 * index + 1) * 127 // (2 * bins) if bins else DEFAULT_VELOCITY
