@@ -25,6 +25,12 @@ _OPTIONS = (
     click.option("--program", help="Instrument: General MIDI number 0-127 or name; as for --tempo unless given."),
     click.option("--key", help="Scale that new notes stay in: 'C major', 'F# minor', 'Bb', 'D dorian' ..."),
     click.option(
+        "--density", help="Notes that begin in a bar, as near as can be: '4', '3-6', or bar by bar '4,4,8,8'."
+    ),
+    click.option(
+        "--range", "pitch_range", help="Pitches of new notes: 'C4-G5', '60-79', or bar by bar 'C4-C5,G4-G5'."
+    ),
+    click.option(
         "--keep-primer/--no-primer", default=True, help="Whether the output begins with the primer.  [keep]"
     ),
     click.option("--max-copy", type=int, help="No more than so many notes in a row from the training music."),
@@ -57,6 +63,8 @@ def settings(controls: Controls) -> dict[str, Any]:
         "tempo": controls.tempo,
         "program": controls.program,
         "key": controls.key.name if controls.key else None,
+        "density": controls.density.text if controls.density else None,
+        "range": controls.pitch_range.text if controls.pitch_range else None,
         "max-copy": controls.max_copy,
     }
 
@@ -70,12 +78,15 @@ def _names() -> list[str]:
 
 
 def _parsed(given: dict[str, Any]) -> Controls:
-    from seqgan_music.compose import Controls, Key
+    from seqgan_music.compose import Controls, Density, Key, PitchRange
     from seqgan_music.music.formats.midi import program_number
 
     program, key = given.pop("program"), given.pop("key")
+    density, pitch_range = given.pop("density"), given.pop("pitch_range")
     return Controls(
         program=program_number(program) if program is not None else None,
         key=Key.parse(key) if key is not None else None,
+        density=Density.parse(density) if density is not None else None,
+        pitch_range=PitchRange.parse(pitch_range) if pitch_range is not None else None,
         **given,
     )

@@ -9,6 +9,7 @@ from seqgan_music.compose.composition import Composition
 from seqgan_music.compose.controls import AS_IT_COMES, DEFAULT_BARS, SEED_LIMIT, Controls, check_seeds
 from seqgan_music.compose.primers import Primer
 from seqgan_music.compose.runs import BUNDLED, find_run, newest_run
+from seqgan_music.compose.steering import Density, PitchRange
 from seqgan_music.music.keys import Key
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "Composer",
     "Composition",
     "Controls",
+    "Density",
     "Key",
+    "PitchRange",
     "Primer",
     "bars_of",
     "check_seeds",
