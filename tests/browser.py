@@ -46,8 +46,8 @@ class Page:
                 assert "error" not in answer, answer["error"]
                 return answer.get("result", {})  # type: ignore[no-any-return]
 
-    def open(self, file: Path, *, width: int = 1000, height: int = 800, dark: bool = False) -> None:
-        """Show a file from disk in a window of that size, and wait until it has loaded."""
+    def open(self, page: Path | str, *, width: int = 1000, height: int = 800, dark: bool = False) -> None:
+        """Show a file from disk, or an address, in a window of that size, and wait until it has loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -58,7 +58,7 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.call("Page.navigate", url=file.resolve().as_uri())
+        self.call("Page.navigate", url=page.resolve().as_uri() if isinstance(page, Path) else page)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._read()
 
@@ -80,18 +80,34 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
+    def wait_until(self, condition: str, seconds: float = 5) -> None:
+        """Wait for a condition of the page."""
+        script = f"""(async () => {{
+          const end = performance.now() + {1000 * seconds};
+          while (performance.now() < end && !({condition})) await new Promise(done => setTimeout(done, 30));
+          return Boolean({condition});
+        }})()"""
+        assert self.run(script), condition
+
+    def choose_file(self, selector: str, file: Path) -> None:
+        """Give a file to a field, as a person chooses one."""
+        found = self.call("Runtime.evaluate", expression=f"document.querySelector({selector!r})")["result"]
+        self.call("DOM.setFileInputFiles", files=[str(file)], objectId=found["objectId"])
+
     def picture(self, path: Path, *, whole: bool = True) -> None:
         """Write what is shown as PNG, the whole page or the window."""
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
         path.write_bytes(base64.b64decode(data))
 
-    def problems(self) -> list[str]:
-        """Return requests for anything but the page itself and its data, errors, and what the console got."""
+    def problems(self, *own: str) -> list[str]:
+        """Return requests for anything but the page's data and what is its `own`, errors, what the console got."""
         found = []
         for event in self.events:
             name, told = event["method"], event["params"]
-            if name == "Network.requestWillBeSent" and not told["request"]["url"].startswith(("file:", "data:")):
-                found.append(f"request {told['request']['url'][:200]}")
+            if name == "Network.requestWillBeSent":
+                url = told["request"]["url"]
+                if not url.startswith(own or ("file:", "data:")):
+                    found.append(f"request {url[:200]}")
             elif name in ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled"):
                 found.append(json.dumps(told)[:500])
         return found

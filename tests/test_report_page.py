@@ -48,18 +48,9 @@ def browser() -> Iterator[Page]:
         yield tab
 
 
-def wait_until(browser: Page, condition: str) -> None:
-    """Wait up to five seconds for a condition."""
-    script = f"""(async () => {{
-      for (let turn = 0; turn < 100 && !({condition}); turn++) await new Promise(done => setTimeout(done, 50));
-      return Boolean({condition});
-    }})()"""
-    assert browser.run(script), condition
-
-
 def test_it_opens_from_disk_without_a_request_or_an_error(browser: Page, page: Path) -> None:
     browser.open(page)
-    wait_until(browser, f"{SOUND}.readyState > 0")
+    browser.wait_until(f"{SOUND}.readyState > 0")
     assert browser.problems() == []
     assert browser.run("document.querySelectorAll('.player').length") >= 2
 
@@ -83,12 +74,12 @@ def test_it_is_heard(browser: Page, page: Path) -> None:
 
 def test_a_click_into_the_roll_seeks_and_plays(browser: Page, page: Path) -> None:
     browser.open(page)
-    wait_until(browser, f"{SOUND}.readyState > 0")
+    browser.wait_until(f"{SOUND}.readyState > 0")
     browser.run(f"{FIRST}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
     box = browser.run(f"{FIRST}.getBoundingClientRect().toJSON()")
     rate, left = (float(browser.run(f"{FIRST}.dataset.{name}")) for name in ("rate", "left"))
     browser.click(box["x"] + left + 4 * rate, box["y"] + 30)
-    wait_until(browser, f"!{SOUND}.paused && {SOUND}.currentTime > 4.1")
+    browser.wait_until(f"!{SOUND}.paused && {SOUND}.currentTime > 4.1")
     assert browser.run(f"{SOUND}.currentTime") < 10
     place = browser.run("new DOMMatrix(getComputedStyle(document.querySelector('.playhead')).transform).m41")
     assert abs(place - left - browser.run(f"{SOUND}.currentTime") * rate) < 0.5 * rate
@@ -96,7 +87,7 @@ def test_a_click_into_the_roll_seeks_and_plays(browser: Page, page: Path) -> Non
 
 def test_the_keyboard_moves_by_a_bar_and_plays(browser: Page, page: Path) -> None:
     browser.open(page)
-    wait_until(browser, f"{SOUND}.readyState > 0")
+    browser.wait_until(f"{SOUND}.readyState > 0")
     browser.run(f"{FIRST}.focus()")
     bar = float(browser.run(f"{FIRST}.dataset.bar"))
     for _ in range(3):
@@ -105,9 +96,9 @@ def test_the_keyboard_moves_by_a_bar_and_plays(browser: Page, page: Path) -> Non
     assert browser.run(f"{SOUND}.currentTime") == pytest.approx(2 * bar, abs=0.01)
     assert browser.run(f"{FIRST}.getAttribute('aria-valuetext')").startswith(f"{2 * bar:.1f} of ")
     browser.press(" ", 32)
-    wait_until(browser, f"!{SOUND}.paused")
+    browser.wait_until(f"!{SOUND}.paused")
     browser.press(" ", 32)
-    wait_until(browser, f"{SOUND}.paused")
+    browser.wait_until(f"{SOUND}.paused")
 
 
 def test_only_one_piece_plays_at_a_time(browser: Page, page: Path) -> None:

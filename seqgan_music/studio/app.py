@@ -13,7 +13,9 @@ from flask import Flask, Response, jsonify, request, send_file
 from werkzeug.exceptions import HTTPException, NotFound, UnsupportedMediaType
 
 from seqgan_music import __version__
+from seqgan_music.compose import Composer
 from seqgan_music.errors import SeqganMusicError
+from seqgan_music.pages import shared
 from seqgan_music.studio import asking, guard, workshop
 from seqgan_music.studio.candidates import Candidate, score_of_sound
 from seqgan_music.studio.jobs import Job, QueueFullError
@@ -86,6 +88,10 @@ def _add_page(app: Flask) -> None:
     def page() -> Response:
         return _file("index.html")
 
+    @app.get("/favicon.ico")
+    def icon() -> Response:
+        return _file("icon.svg")
+
     @app.get("/static/<name>")
     def part_of_page(name: str) -> Response:
         return _file(name)
@@ -99,6 +105,8 @@ def _add_requests(app: Flask, studio: Workshop) -> None:
             runs=[{"name": name} for name in studio.runs.found()],
             programs=_programs(),
             primers=_suffixes(),
+            downloads=list(DOWNLOADS),
+            can={"like": hasattr(Composer, "vary"), "rewrite": hasattr(Composer, "rewrite"), "notation": False},
             most_bars=asking.MOST_BARS,
             most_candidates=asking.MOST_CANDIDATES,
             most_primer_bytes=workshop.MOST_PRIMER_BYTES,
@@ -111,6 +119,18 @@ def _add_requests(app: Flask, studio: Workshop) -> None:
     @app.post("/api/compose")
     def compose() -> tuple[Response, int]:
         return _taken(studio, studio.compose(_settings()))
+
+    @app.post("/api/like")
+    def like() -> tuple[Response, int]:
+        return _taken(studio, studio.like(_settings()))
+
+    @app.post("/api/rewrite")
+    def rewrite() -> tuple[Response, int]:
+        return _taken(studio, studio.rewrite(_settings()))
+
+    @app.post("/api/candidates/<name>/rating")
+    def rate(name: str) -> Response:
+        return jsonify(studio.rate(name, _settings()))
 
     @app.post("/api/primers")
     def primer() -> tuple[Response, int]:
@@ -163,8 +183,9 @@ def _rendered(candidate: Candidate, suffix: str) -> bytes:
     from seqgan_music.music.formats.midi import midi_bytes
 
     if suffix == "mid":
-        comment = f"seqgan-music {__version__}: {candidate.line}"
-        return midi_bytes(candidate.piece, title=candidate.run, comment=comment, key=candidate.key)
+        comment = f"seqgan-music {__version__}: {candidate.line or candidate.title}"
+        key = candidate.controls.key
+        return midi_bytes(candidate.piece, title=candidate.run, comment=comment, key=key.signature if key else None)
     return audio_bytes(candidate.piece, suffix)
 
 
@@ -207,6 +228,7 @@ def _run(opened: OpenRun) -> dict[str, Any]:
         "chosen": composer.chosen.name,
         "why": composer.chosen.why,
         "no_critic": opened.no_critic,
+        "no_ratings": workshop.no_ratings(opened),
         "no_copies": "" if (opened.folder / "tokens.npz").exists() else "it came without the music it learnt from",
     }
 
@@ -216,7 +238,9 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         "id": candidate.id,
         "run": candidate.run,
         "seed": candidate.seed,
-        "told": candidate.told,
+        "title": candidate.title,
+        "key": candidate.controls.key.name if candidate.controls.key else None,
+        "copied": candidate.copied,
         "line": candidate.line,
         "heat": [round(value, 4) for value in candidate.heat],
         "rank": candidate.rank,
@@ -232,7 +256,8 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 def _parts() -> dict[str, bytes]:
     """The page's own files, by name: a path cannot be made of a name that has to be one of these."""
     folder = files(__package__) / "static"
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES}
+    own = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES}
+    return own | {name: shared(name).encode("utf-8") for name in ("base.css", "roll.js")}
 
 
 def _file(name: str) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,8 +58,8 @@ class Asked:
         if value is None:
             return None
         kind, low, high = _NUMBERS[key]
-        fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not fine or (kind is int and value != int(value)) or not low <= value <= high:
+        fine = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        if not fine or (kind is int and value != int(value)):
             whole = "a whole number " if kind is int else ""
             raise ConfigError(f"{_spelt(key)} must be {whole}from {low:g} to {high:g}.")
         return kind(value)
@@ -109,7 +108,7 @@ class Asked:
 CONTROLS = ("bars", "temperature", "top_k", "top_p", "tempo", "program", "key", "keep_primer", "max_copy")
 COMPOSE = ("run", "count", "seed", "primer", *CONTROLS)
 LIKE = ("candidate", "count", "seed", "distance", "temperature")
-REWRITE = ("candidate", "rewrite", "seed", "temperature")
+REWRITE = ("candidate", "bars", "seed", "temperature")
 RATE = ("liked",)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from seqgan_music.compose import bars_of
+from seqgan_music.compose import Controls, bars_of
 from seqgan_music.music.notes import Piece
 
 KEPT_CANDIDATES = 512
@@ -27,8 +27,11 @@ def new_id() -> str:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A piece on the table. `told` has what the page shows of its making, `line` the command that makes it again.
+    """A piece on the table. `line` is the command that makes it again, empty where no one command does.
 
+    controls  what it was asked for
+    title     how it came about, for people
+    copied    the longest run in common with the training music, for people, where that was looked for
     heat      the critic's value of each bar, 0 to 1; empty where there is no critic
     rank      how many of 100 held-out real pieces the critic likes less, None where that cannot be told
     new_bars  bars, from 0, that were written last: all of a new piece, those rewritten of a mended one
@@ -38,9 +41,10 @@ class Candidate:
     piece: Piece
     run: str
     seed: int
-    told: dict[str, Any]
+    controls: Controls
+    title: str
     line: str = ""
-    key: str | None = None
+    copied: str | None = None
     heat: Sequence[float] = ()
     rank: float | None = None
     new_bars: Sequence[int] = ()
@@ -69,6 +73,11 @@ class Kept(Generic[Thing]):
         """Return a thing, or None."""
         with self._lock:
             return self._things.get(name)
+
+    def newest(self, count: int) -> list[Thing]:
+        """Return the newest things, the newest first."""
+        with self._lock:
+            return list(reversed(self._things.values()))[:count]
 
 
 class Renderings:
@@ -108,6 +117,19 @@ class Renderings:
             while self._size > self._limit and len(self._made) > 1:
                 _, gone = self._made.popitem(last=False)
                 self._size -= len(gone)
+
+
+def changed_bars(before: Piece, after: Piece) -> list[int]:
+    """Return the bars, from 0, of a piece in which other notes begin than in the same bars of another."""
+
+    def begun(piece: Piece) -> list[set[tuple[int, int, int]]]:
+        return [
+            {(n.onset - bar.start, n.pitch, n.duration) for n in piece.notes if bar.start <= n.onset < bar.end}
+            for bar in bars_of(piece)
+        ]
+
+    old, new = begun(before), begun(after)
+    return [index for index, notes in enumerate(new) if index >= len(old) or notes != old[index]]
 
 
 def score_of_sound(piece: Piece) -> dict[str, Any]:

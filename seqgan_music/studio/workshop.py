@@ -9,16 +9,24 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from seqgan_music.compose import DEFAULT_BARS, Composer, Composition, Controls, Primer, bars_of
-from seqgan_music.errors import ConfigError, InputError, SeqganMusicError
+from seqgan_music.compose import BUNDLED, DEFAULT_BARS, Composer, Composition, Controls, Primer, bars_of
+from seqgan_music.errors import ConfigError, InputError, RunError, SeqganMusicError
 from seqgan_music.studio import asking
 from seqgan_music.studio.asking import Asked
-from seqgan_music.studio.candidates import KEPT_CANDIDATES, KEPT_PRIMERS, Candidate, Kept, Renderings, new_id
+from seqgan_music.studio.candidates import (
+    KEPT_CANDIDATES,
+    KEPT_PRIMERS,
+    Candidate,
+    Kept,
+    Renderings,
+    changed_bars,
+    new_id,
+)
 from seqgan_music.studio.jobs import Job, Jobs
 from seqgan_music.studio.runs import Runs
 
@@ -30,8 +38,12 @@ MOST_PRIMER_BARS = 128
 _READ_AT_ONCE = 2
 _OPEN_RUNS = 3
 _SEEDS = 10**9
-_TOKENS_A_BAR = 16.0
-"""What a bar takes until a run has written one."""
+_STEPS_A_BAR = {"compose": 16.0, "rewrite": 16.0}
+"""Steps, which are tokens, that a bar takes until the run has written one."""
+_DISTANCE = 0.5
+"""Share of the bars that a variation has of its own, unless told otherwise."""
+_RATED_AT_ONCE = 64
+"""Candidates, the newest, whose liking is told after a rating."""
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +58,22 @@ class BusyError(Exception):
 
 @dataclass
 class OpenRun:
-    """A run that was read: its composer, its critic or why there is none, and how many tokens a bar takes it."""
+    """A run that was read: its composer, its critic or why there is none, how many steps of work a bar takes."""
 
     name: str
     folder: Path
     composer: Composer
     critic: Critic | None = None
     no_critic: str = ""
-    tokens_a_bar: float = _TOKENS_A_BAR
+    steps_a_bar: dict[str, float] = field(default_factory=lambda: dict(_STEPS_A_BAR))
+
+    def expected(self, kind: str, bars: float) -> float:
+        """Return how many steps a kind of work should take."""
+        return bars * self.steps_a_bar[kind]
+
+    def learn(self, kind: str, bars: float, steps: int) -> None:
+        """Let what some work took count for what comes."""
+        self.steps_a_bar[kind] += 0.3 * (steps / bars - self.steps_a_bar[kind])
 
 
 @dataclass(frozen=True)
@@ -77,6 +97,7 @@ class Workshop:
         self.renderings = Renderings()
         self._open: OrderedDict[str, tuple[object, OpenRun]] = OrderedDict()
         self._opening = threading.Lock()
+        self._rating = threading.Lock()
         self._readers = threading.BoundedSemaphore(_READ_AT_ONCE)
         self._folder = TemporaryDirectory(prefix="seqgan-music-studio-", ignore_cleanup_errors=True)
 
@@ -143,6 +164,7 @@ class Workshop:
             if uploaded is None:
                 raise GoneError("This primer is not here, or no longer: drop the file again.")
         bars = controls.bars or DEFAULT_BARS
+        title = f"after {uploaded.name}" if uploaded else ""
         first = secrets.randbelow(_SEEDS) if seed is None else seed
 
         def work(job: Job) -> None:
@@ -153,41 +175,122 @@ class Workshop:
                 (written,) = opened.composer.compose(
                     controls, seed=first + number, primer=primer, on_token=job.step
                 )
-                opened.tokens_a_bar += 0.3 * ((job.steps - before) / bars - opened.tokens_a_bar)
-                job.expected = job.steps + (count - number - 1) * bars * opened.tokens_a_bar
-                job.results.append(self._keep(opened, written, controls, uploaded, primer))
+                opened.learn("compose", bars, job.steps - before)
+                job.expected = job.steps + opened.expected("compose", (count - number - 1) * bars)
+                primed = primer.full_bars if primer and controls.keep_primer else 0
+                line = _line(opened, controls, written.seed, uploaded)
+                made = self._candidate(opened, written, controls, title=title, line=line, primed=primed)
+                job.results.append(made.id)
 
-        return Job(work, expected=count * bars * opened.tokens_a_bar)
+        return Job(work, expected=opened.expected("compose", count * bars))
 
-    def _keep(
+    def like(self, settings: dict[str, Any]) -> Job:
+        """Return the job that writes variations of a candidate. Raises ConfigError, GoneError."""
+        asked = Asked(settings, asking.LIKE)
+        source = self.find(asked.text("candidate") or "")
+        opened = self.open_run(source.run)
+        controls = _kept(source.controls, asked.number("temperature"))
+        count = asked.number("count") or 3
+        distance = asked.number("distance")
+        distance = _DISTANCE if distance is None else distance
+        seed = asked.number("seed")
+        first = secrets.randbelow(_SEEDS) if seed is None else seed
+        bars = max(1.0, distance * len(bars_of(source.piece)))
+
+        def work(job: Job) -> None:
+            _ready(opened)
+            composer: Any = opened.composer
+            primer = Primer.of(source.piece, composer.tokenizer)  # type: ignore[attr-defined]
+            if primer is None:
+                raise InputError("This piece cannot be varied: there is no note in it that the run can hold.")
+            for number in range(count):
+                before = job.steps
+                written = composer.vary(
+                    primer, distance=distance, seed=first + number, controls=controls, on_token=job.step
+                )
+                opened.learn("rewrite", bars, job.steps - before)
+                job.expected = job.steps + opened.expected("rewrite", (count - number - 1) * bars)
+                made = self._candidate(opened, written, controls, title=f"like {source.seed}", parent=source)
+                job.results.append(made.id)
+
+        return Job(work, expected=opened.expected("rewrite", count * bars))
+
+    def rewrite(self, settings: dict[str, Any]) -> Job:
+        """Return the job that writes bars of a candidate anew, counted from 0. Raises ConfigError, GoneError."""
+        asked = Asked(settings, asking.REWRITE)
+        source = self.find(asked.text("candidate") or "")
+        opened = self.open_run(source.run)
+        bars = asked.numbers("bars", len(bars_of(source.piece)))
+        controls = _kept(source.controls, asked.number("temperature"))
+        given = asked.number("seed")
+        seed = secrets.randbelow(_SEEDS) if given is None else given
+
+        def work(job: Job) -> None:
+            _ready(opened)
+            composer: Any = opened.composer
+            written = composer.rewrite(
+                source.piece, bars=[bar + 1 for bar in bars], seed=seed, controls=controls, on_token=job.step
+            )
+            opened.learn("rewrite", len(bars), job.steps)
+            title = "mended" if source.parent is None else source.title
+            job.results.append(self._candidate(opened, written, controls, title=title, parent=source).id)
+
+        return Job(work, expected=opened.expected("rewrite", len(bars)))
+
+    def rate(self, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+        """Keep a thumb with the run, and return what is known of the person's taste by now.
+
+        Raises ConfigError, GoneError, RunError, OutputError.
+        """
+        from seqgan_music import preference
+        from seqgan_music.preference import ratings
+
+        liked = Asked(settings, asking.RATE).flag("liked")
+        if liked is None:
+            raise ConfigError("liked must be true or false.")
+        candidate = self.find(name)
+        opened = self.open_run(candidate.run)
+        if why := no_ratings(opened):
+            raise RunError(f"Not rated: {why}.")
+        with self._rating:
+            ratings.add(opened.folder, candidate.piece, liked)
+            taste = preference.fit(opened.folder)
+        others = [one for one in self.candidates.newest(_RATED_AT_ONCE) if one.run == candidate.run]
+        scores = [] if taste.neutral else taste.scores([one.piece for one in others]).tolist()
+        liking = {one.id: round(score, 3) for one, score in zip(others, scores, strict=bool(scores))}
+        return {"liked": liked, "told": taste.describe(), "liking": liking}
+
+    def _candidate(
         self,
         opened: OpenRun,
         written: Composition,
         controls: Controls,
-        uploaded: Uploaded | None,
-        primer: Primer | None,
-    ) -> str:
+        *,
+        title: str,
+        line: str = "",
+        primed: int = 0,
+        parent: Candidate | None = None,
+    ) -> Candidate:
+        """Keep what was written."""
         piece = written.piece
-        primed = primer.full_bars if primer and controls.keep_primer else 0
-        candidate = Candidate(
+        bars = len(bars_of(piece))
+        changed = range(primed, bars) if parent is None else changed_bars(parent.piece, piece)
+        made = Candidate(
             piece,
             opened.name,
             written.seed,
-            {
-                "temperature": controls.temperature,
-                "primer": uploaded.name if uploaded else None,
-                "key": controls.key.name if controls.key else None,
-                "copied": str(written.copied) if written.copied else None,
-            },
-            line=_line(opened, controls, written.seed, uploaded),
-            key=controls.key.signature if controls.key else None,
+            controls,
+            title,
+            line=line,
+            copied=str(written.copied) if written.copied else None,
             heat=opened.critic.by_bar(piece) if opened.critic else (),
-            new_bars=range(primed, len(bars_of(piece))),
-            primed=primed,
+            new_bars=changed,
+            primed=min(primed, bars),
+            parent=parent.id if parent else None,
             warnings=_warnings(written, controls),
         )
-        self.candidates.add(candidate.id, candidate)
-        return candidate.id
+        self.candidates.add(made.id, made)
+        return made
 
     def _held(self, uploaded: Uploaded, opened: OpenRun) -> Primer:
         """Return an uploaded file as a run's tokenizer holds it."""
@@ -216,6 +319,19 @@ class Workshop:
             )
         uploaded.held[opened.name] = primer
         return primer
+
+
+def no_ratings(opened: OpenRun) -> str:
+    """Say why a run keeps no ratings; empty where it does."""
+    if opened.folder == BUNDLED:
+        return "ratings are kept with a run of your own, and this model came along with the program"
+    return ""
+
+
+def _kept(controls: Controls, temperature: float | None) -> Controls:
+    """Return the controls for changing a piece: length, tempo and instrument are its own by now."""
+    own = replace(controls, bars=None, seconds=None, tempo=None, program=None, keep_primer=True)
+    return replace(own, temperature=temperature) if temperature else own
 
 
 def _ready(opened: OpenRun) -> None:
