@@ -418,3 +418,46 @@ def test_a_download_is_what_is_heard(page: FlaskClient, studio: Workshop) -> Non
     assert midi_bytes(candidate.piece)[:14] == comment[:14]
     again = upload(page, comment, "again.mid").get_json()
     assert again["notes"] == found["notes"]
+
+
+def test_a_bar_is_written_anew_and_the_others_stay(page: FlaskClient) -> None:
+    source = written(page, bars=6, seed=11, tempo=100, program=40)
+    settings = {"candidate": source["id"], "bars": [2, 3], "seed": 1}
+    job = done(page, page.post("/api/rewrite", json=settings))
+    assert job["state"] == "done", job["error"]
+    found = page.get(f"/api/candidates/{job['candidates'][0]}").get_json()
+
+    def begun(piece: dict[str, Any], bar: int) -> list[Any]:
+        start, end = piece["bars"][bar]
+        return [note for note in piece["notes"] if start <= note[0] < end]
+
+    assert found["bars"] == source["bars"]
+    assert found["new_bars"]
+    assert set(found["new_bars"]) <= {2, 3}
+    for bar in (0, 1, 4, 5):
+        # What sounded on out of a bar that is gone cannot have stayed; what begins in a kept bar has.
+        assert begun(found, bar) == begun(source, bar)
+    assert (found["parent"], found["tempo"], found["program"]) == (source["id"], 100, 40)
+    again = done(page, page.post("/api/rewrite", json=settings))
+    assert page.get(f"/api/candidates/{again['candidates'][0]}").get_json()["notes"] == found["notes"]
+
+
+def test_more_like_one_keeps_part_of_it(page: FlaskClient) -> None:
+    source = written(page, bars=8, seed=12)
+    job = done(
+        page, page.post("/api/like", json={"candidate": source["id"], "count": 2, "seed": 5, "distance": 0.5})
+    )
+    found = [page.get(f"/api/candidates/{name}").get_json() for name in job["candidates"]]
+    assert [one["seed"] for one in found] == [5, 6]
+    for one in found:
+        assert one["bars"] == source["bars"]
+        assert len(one["new_bars"]) <= 4
+        assert one["parent"] == source["id"]
+
+
+@pytest.mark.parametrize("bars", [[], [8], [-1], [True], ["1"], 3, None, [0] * 500, [0, 10**30]])
+def test_bars_that_are_not_there_are_refused(page: FlaskClient, bars: Any) -> None:
+    source = written(page, bars=2)
+    answer = page.post("/api/rewrite", json={"candidate": source["id"], "bars": bars})
+    assert answer.status_code == 400
+    assert answer.get_json()["error"].startswith("bars must be a list of numbers from 0 to ")

@@ -241,6 +241,32 @@ def test_a_bad_file_is_told_of(browser: Page, page: Page, tmp_path: Path) -> Non
     browser.events.clear()
 
 
+def test_a_bar_is_mended_by_clicking_it_and_both_versions_stay(page: Page) -> None:
+    write(page, 1, 6, temperature=1.3)
+    notes = "[...document.querySelectorAll('.notes rect')].map(one => one.outerHTML).join()"
+    before = page.run(notes)
+    page.run("document.querySelectorAll('.bars button')[2].scrollIntoView({block: 'center'})")
+    box = page.run("document.querySelectorAll('.bars button')[2].getBoundingClientRect().toJSON()")
+    page.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert page.run("document.querySelector('.chosen span').textContent") == "Bar 3"
+    page.run("document.querySelector('.chosen button').click()")
+    page.wait_until("document.querySelector('.takes')", 30)
+    assert "version 2 of 2" in page.run("document.querySelector('.takes').textContent")
+    assert page.run(notes) != before
+    page.run("document.querySelector('.takes button').click()")
+    assert page.run(notes) == before
+    assert page.run("document.querySelectorAll('.card').length") == 1
+
+
+def test_more_like_one_are_put_beside_it(page: Page) -> None:
+    write(page, 1, 4)
+    page.run(
+        "[...document.querySelectorAll('.acts button')].find(one => one.textContent === 'More like this').click()"
+    )
+    page.wait_until("document.querySelectorAll('.card').length === 4", 30)
+    assert page.run("document.querySelector('.group h2').textContent") == "More like A"
+
+
 def test_a_thumb_stays(page: Page, runs: Path) -> None:
     write(page, 1)
     before = len(ratings.load(runs / "tunes"))

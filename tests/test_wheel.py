@@ -50,7 +50,7 @@ def test_it_has_every_module_every_preset_and_nothing_else(wheel: Path) -> None:
     page = {
         path.relative_to(ROOT).as_posix()
         for folder in ("pages", "report", "studio")
-        for kind in ("html", "css", "js")
+        for kind in ("html", "css", "js", "svg")
         for path in (ROOT / "seqgan_music" / folder).rglob(f"*.{kind}")
     }
     bundled = {path.relative_to(ROOT).as_posix() for path in BUNDLED.rglob("*") if path.is_file()}

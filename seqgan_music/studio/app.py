@@ -13,7 +13,6 @@ from flask import Flask, Response, jsonify, request, send_file
 from werkzeug.exceptions import HTTPException, NotFound, UnsupportedMediaType
 
 from seqgan_music import __version__
-from seqgan_music.compose import Composer
 from seqgan_music.errors import SeqganMusicError
 from seqgan_music.pages import shared
 from seqgan_music.studio import asking, guard, workshop
@@ -106,7 +105,7 @@ def _add_requests(app: Flask, studio: Workshop) -> None:
             programs=_programs(),
             primers=_suffixes(),
             downloads=list(DOWNLOADS),
-            can={"like": hasattr(Composer, "vary"), "rewrite": hasattr(Composer, "rewrite"), "notation": False},
+            can={"notation": False},
             most_bars=asking.MOST_BARS,
             most_candidates=asking.MOST_CANDIDATES,
             most_primer_bytes=workshop.MOST_PRIMER_BYTES,

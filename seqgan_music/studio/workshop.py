@@ -42,6 +42,8 @@ _STEPS_A_BAR = {"compose": 16.0, "rewrite": 16.0}
 """Steps, which are tokens, that a bar takes until the run has written one."""
 _DISTANCE = 0.5
 """Share of the bars that a variation has of its own, unless told otherwise."""
+_TRIES = 4
+"""Seeds that are tried until bars are not what they were: in music that repeats itself they often come again."""
 _RATED_AT_ONCE = 64
 """Candidates, the newest, whose liking is told after a rating."""
 
@@ -199,13 +201,12 @@ class Workshop:
 
         def work(job: Job) -> None:
             _ready(opened)
-            composer: Any = opened.composer
-            primer = Primer.of(source.piece, composer.tokenizer)  # type: ignore[attr-defined]
+            primer = Primer.of(source.piece, opened.composer.tokenizer)
             if primer is None:
                 raise InputError("This piece cannot be varied: there is no note in it that the run can hold.")
             for number in range(count):
                 before = job.steps
-                written = composer.vary(
+                written = opened.composer.vary(
                     primer, distance=distance, seed=first + number, controls=controls, on_token=job.step
                 )
                 opened.learn("rewrite", bars, job.steps - before)
@@ -227,11 +228,18 @@ class Workshop:
 
         def work(job: Job) -> None:
             _ready(opened)
-            composer: Any = opened.composer
-            written = composer.rewrite(
-                source.piece, bars=[bar + 1 for bar in bars], seed=seed, controls=controls, on_token=job.step
-            )
-            opened.learn("rewrite", len(bars), job.steps)
+            for again in range(_TRIES):
+                before = job.steps
+                numbers = [bar + 1 for bar in bars]
+                written = opened.composer.rewrite(
+                    source.piece, bars=numbers, seed=seed + again, controls=controls, on_token=job.step
+                )
+                opened.learn("rewrite", len(bars), job.steps - before)
+                if written.changed:
+                    break
+                job.expected += opened.expected("rewrite", len(bars))
+            else:
+                raise RunError("Written anew, it was the same again each time. Try a higher temperature.")
             title = "mended" if source.parent is None else source.title
             job.results.append(self._candidate(opened, written, controls, title=title, parent=source).id)
 

@@ -248,7 +248,6 @@ export class Card {
       this.choice.hidden = true;
     });
     this.anew = anew;
-    anew.hidden = !this.studio.can.rewrite;
     this.choice = element("div", { class: "chosen", hidden: true }, this.choiceText, anew, from, none);
     return this.choice;
   }
@@ -266,7 +265,7 @@ export class Card {
   #acts() {
     this.playButton = element("button", { type: "button", class: "play" });
     this.playButton.addEventListener("click", () => this.play());
-    const more = element("button", { type: "button", hidden: !this.studio.can.like }, "More like this");
+    const more = element("button", { type: "button" }, "More like this");
     more.addEventListener("click", () => this.studio.more(this));
     const saves = this.studio.downloads.map(([suffix, name]) =>
       element("a", { href: api.address(this.piece.id, suffix, true), download: "", "aria-label": `Save piece ${this.letter} as ${name}` }, name),

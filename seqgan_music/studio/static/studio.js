@@ -27,6 +27,7 @@ const studio = {
   downloads: [],
   can: {},
   notation: false,
+  temperature: () => Number(find("#temperature").value),
   changed: () => {
     refresh();
     remember();
@@ -41,10 +42,10 @@ const studio = {
       say(error.message);
     }
   },
-  more: (card) => work(() => api.like({ candidate: card.piece.id, count: 3 }), `More like ${card.letter}`),
+  more: (card) => work(() => api.like({ candidate: card.piece.id, count: 3, temperature: studio.temperature() }), `More like ${card.letter}`),
   mend: async (card, bars) => {
     card.busy(true);
-    await work(() => api.rewrite({ candidate: card.piece.id, bars }), `${card.letter}, ${spans(bars).toLowerCase()} anew`, card);
+    await work(() => api.rewrite({ candidate: card.piece.id, bars, temperature: studio.temperature() }), `${card.letter}, ${spans(bars).toLowerCase()} anew`, card);
     card.busy(false);
   },
 };
