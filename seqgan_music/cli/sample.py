@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 
 from seqgan_music import __version__
 from seqgan_music.cli._controls import settings, with_controls
+from seqgan_music.cli._pieces import Pieces, with_pieces
 from seqgan_music.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,25 +27,20 @@ _SUFFIXES = (".mid", ".midi")
     type=click.Path(path_type=Path),
     help="Run folder.  [default: the newest of runs/, else 'bundled', which comes with the package]",
 )
-@click.option(
-    "-n", "--count", default=1, show_default=True, help="Pieces; more than one are numbered song-1.mid ..."
-)
-@click.option("--seed", type=int, help="Makes the same files again; drawn and printed unless given.")
+@with_pieces
 @with_controls
-@click.option("--primer", type=click.Path(path_type=Path), help="Music to continue, of any kind that is read.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     out: Path,
     run: Path | None,
-    count: int,
-    seed: int | None,
+    pieces: Pieces,
     controls: Controls,
-    primer: Path | None,
     as_json: bool,
 ) -> None:
     r"""Write new music as MIDI.
 
-    Of several pieces each has the next seed; each file's text event holds the line that makes that file again.
+    Of several pieces each has a seed of its own; each file's text event holds the line that makes that file again.
+    --keep-bars and --vary write bars of a file anew so that they lead to what is kept; the rest keeps its notes.
     --max-copy takes notes back while writing where they would copy, in whatever key; a primer's own do not count.
 
     \b
@@ -53,6 +48,8 @@ def command(
       seqgan-music sample --out song.mid
       seqgan-music sample --out jig.mid --bars 32 --key "D dorian" --program flute --tempo 96
       seqgan-music sample --out next.mid --primer my_tune.mid --no-primer -n 8
+      seqgan-music sample --out mended.mid --primer my_tune.mid --keep-bars 1-4,7-16
+      seqgan-music sample --out like.mid --vary my_tune.mid --distance 0.3 --seed 1-8
     """
     from seqgan_music import compose
     from seqgan_music.files import check_writable
@@ -60,33 +57,35 @@ def command(
 
     if out.suffix.lower() not in _SUFFIXES:
         raise ConfigError(f"--out must end in {' or '.join(_SUFFIXES)}, not '{out.name}'.")
-    seed = secrets.randbelow(10**9) if seed is None else seed
-    compose.check_seeds(seed, count)
     named, run = run, compose.find_run(run)
     composer = compose.Composer.open(run)
     if named is None and run == compose.BUNDLED:
         click.echo("no run of your own yet: using the model that comes with seqgan-music", err=True)
     if composer.chosen.checkpoint != "best":
         click.echo(f"generator {composer.chosen.name}: {composer.chosen.why}", err=True)
-    files = [out] if count == 1 else [out.with_stem(f"{out.stem}-{index}") for index in range(1, count + 1)]
+    several = range(1, len(pieces.seeds) + 1)
+    files = [out] if len(several) == 1 else [out.with_stem(f"{out.stem}-{index}") for index in several]
     for file in files:
         check_writable(file)
-    primed = composer.read_primer(primer) if primer else None
-    if primer and primed:
-        click.echo(_primer_line(primer, primed), err=True)
+    source = pieces.source
+    primer = composer.read_primer(source, track=pieces.track) if source else None
+    if source and primer:
+        click.echo(_primer_line(source, primer), err=True)
     name = run.resolve().name
-    told = {"run": name, **settings(controls), "primer": primer.name if primer else None}
+    told = {"run": name, **settings(controls), **pieces.settings()}
+    if pieces.keep_bars or pieces.vary:
+        told["bars"] = None  # the piece's own
     given = [part for option, value in told.items() if value is not None for part in (f"--{option}", str(value))]
-    if primer and not controls.keep_primer:
+    if source and not controls.keep_primer:
         given.append("--no-primer")
     import torch
 
     # One sequence at a time is too little work to share: more threads only wait for each other.
     torch.set_num_threads(1)
     with _progress() as bar:
-        pieces = composer.compose(controls, seed=seed, count=count, primer=primed, on_token=bar.update)
+        written = [pieces.write(composer, controls, primer, seed, bar.update) for seed in pieces.seeds]
     results = []
-    for file, composition in zip(files, pieces, strict=True):
+    for file, composition in zip(files, written, strict=True):
         line = shlex.join(["seqgan-music", "sample", *given, "--seed", str(composition.seed)])
         write_midi(
             composition.piece,
@@ -100,7 +99,7 @@ def command(
         if not as_json:
             click.echo(
                 f"{click.format_filename(file)}: {result['bars']} bars, {result['notes']} notes, "
-                f"{result['seconds']:.1f} seconds, seed {composition.seed}"
+                f"{result['seconds']:.1f} seconds, {_changed(composition)}seed {composition.seed}"
             )
             if controls.max_copy is not None:
                 click.echo(f"{click.format_filename(file)}: longest copied run: {composition.copied or 'none'}")
@@ -109,6 +108,10 @@ def command(
     if as_json:
         found = {"run": str(run), "chosen": vars(composer.chosen), "settings": told, "files": results}
         click.echo(json.dumps(found, indent=1))
+
+
+def _changed(composition: Composition) -> str:
+    return "" if composition.changed is None else f"{composition.changed:.0%} of the notes changed, "
 
 
 def _result(file: Path, composition: Composition, max_copy: int | None) -> dict[str, Any]:
@@ -126,6 +129,10 @@ def _result(file: Path, composition: Composition, max_copy: int | None) -> dict[
         "dropped": dict(composition.dropped),
         "finished": composition.finished,
     }
+    if composition.changed is not None:
+        result["changed"] = round(composition.changed, 4)
+    if composition.effective is not None:
+        result["effective"] = round(composition.effective, 1)
     if max_copy is not None:
         result["copied"] = vars(composition.copied) if composition.copied else None
         result["refusals"] = composition.refusals

@@ -93,9 +93,13 @@ class Composer:
         training = partial(runs.load_training, run, tokenizer)
         return cls(tokenizer, load, reading=reading, chosen=chosen, load_training=training, **runs.typical(run))
 
-    def read_primer(self, path: Path) -> Primer:
-        """Read music to continue. Raises InputError where nothing can be continued. See `primers.read_primer`."""
-        return read_primer(path, self.tokenizer, self.reading)
+    def read_primer(self, path: Path, *, track: str | None = None) -> Primer:
+        """Read music to continue or to change; `track` as in `ReadingConfig`, the run's unless given.
+
+        Raises InputError where nothing can be continued. See `primers.read_primer`.
+        """
+        reading = self.reading if track is None else replace(self.reading, track=track)
+        return read_primer(path, self.tokenizer, reading)
 
     def compose(
         self,
