@@ -70,7 +70,7 @@ def _add_errors(app: Flask) -> None:
             413: "That is too large for the studio.",
         }
         code = error.code or 500
-        described = error.description if code in (403, 415) else None
+        described = error.description if code in (403, 411, 415) else None
         response, status = answer(code, described or messages.get(code) or error.name)
         if code == 405 and (allowed := error.get_headers()):
             response.headers.extend([pair for pair in allowed if pair[0] == "Allow"])

@@ -9,7 +9,7 @@ of the same machine: they are on 127.0.0.1, too.
 from __future__ import annotations
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import Forbidden, LengthRequired
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -31,6 +31,8 @@ def protect(app: Flask, port: int) -> None:
     def refuse_strangers() -> None:
         if request.headers.get("Host", "").lower() not in hosts:
             raise Forbidden("The studio answers only under its own address, which the terminal shows.")
+        if "Transfer-Encoding" in request.headers:
+            raise LengthRequired("Say the length of what you send.")  # what has no length is cut off, not refused
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower() not in origins:
             raise Forbidden("The studio answers only its own page.")

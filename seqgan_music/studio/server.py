@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import logging
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -59,17 +60,17 @@ def serve(runs: Path, run: Path | None, port: int | None, ready: Callable[[str],
 
 def _bound(studio: Workshop, port: int | None) -> BaseWSGIServer:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with _listening(port) as listening:
+        number = listening.getsockname()[1]
+        app = create_app(studio, number)
+        # Bound by us: where a port is taken, Werkzeug prints advice of its own and ends the process.
+        return make_server(HOST, number, app, threaded=True, request_handler=_Quiet, fd=listening.fileno())
+
+
+def _listening(port: int | None) -> socket.socket:
+    """Return a socket bound to a port of this machine. Raises ConfigError."""
     for number in (PORT, 0) if port is None else (port,):
-        try:
-            server = make_server(HOST, number, lambda *_: (), threaded=True, request_handler=_Quiet)
-        except (OSError, SystemExit) as error:
-            # Werkzeug ends the process itself where a port is taken.
-            taken = isinstance(error, SystemExit) or error.errno == errno.EADDRINUSE
-            if port is not None:
-                why = "is taken by another program" if taken else "cannot be had"
-                raise ConfigError(f"Port {port} {why}. Leave --port out to get a free one.") from None
-        else:
-            server.daemon_threads = True  # type: ignore[attr-defined]
-            server.app = create_app(studio, server.port)
-            return server
-    raise ConfigError("No port is free on 127.0.0.1.")
+        with suppress(OSError):
+            return socket.create_server((HOST, number), backlog=128)
+    taken = f"Port {port} is taken, or not yours to have." if port else "No port is free on 127.0.0.1."
+    raise ConfigError(f"{taken} Leave --port out to get a free one.")
