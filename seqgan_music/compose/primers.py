@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seqgan_music.compose.bars import bars_of
 from seqgan_music.config import ReadingConfig
 from seqgan_music.errors import InputError
 from seqgan_music.music.notes import Meter, Piece
 from seqgan_music.music.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from seqgan_music.music.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -50,18 +54,19 @@ class Primer:
         return sum(bar.end <= self.piece.end for bar in bars_of(self.piece))
 
 
-def read_primer(path: Path, tokenizer: Tokenizer, reading: ReadingConfig) -> Primer:
-    """Read music to continue, in a worker process bounded like any reader of untrusted files.
+def read_pieces(path: Path, reading: ReadingConfig, what: str) -> Reading:
+    """Read one file in a worker process, bounded like any reader of untrusted files; it has one piece or more.
 
-    Raises InputError where nothing can be continued: no such file, no music in it, past the limits.
+    `what` is what the file is to be for, in errors: "Primer". Raises InputError: no such file, no music in it, past
+    the limits.
     """
     from seqgan_music.music.reading import SUFFIXES, read
     from seqgan_music.music.workers import Failure, bounded_map
 
     if not path.is_file():
-        raise InputError(f"Primer {path} is {'a folder: give a file' if path.is_dir() else 'not there'}.")
+        raise InputError(f"{what} {path} is {'a folder: give a file' if path.is_dir() else 'not there'}.")
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"Primer {path} is of no known kind. Kinds: {' '.join(sorted(SUFFIXES))}.")
+        raise InputError(f"{what} {path} is of no known kind. Kinds: {' '.join(sorted(SUFFIXES))}.")
     ((_, found),) = bounded_map(
         partial(read, config=reading),
         [path],
@@ -70,7 +75,13 @@ def read_primer(path: Path, tokenizer: Tokenizer, reading: ReadingConfig) -> Pri
         max_memory_megabytes=reading.max_memory_megabytes,
     )
     if isinstance(found, Failure) or not found.pieces:
-        raise InputError(f"Primer {path} cannot be used: {found.reason}. {found.detail}")
+        raise InputError(f"{what} {path} cannot be used: {found.reason}. {found.detail}")
+    return found
+
+
+def read_primer(path: Path, tokenizer: Tokenizer, reading: ReadingConfig) -> Primer:
+    """Read music to continue. Raises InputError where nothing can be continued. See `read_pieces`."""
+    found = read_pieces(path, reading, "Primer")
     primer = Primer.of(replace(found.pieces[0], name=path.name), tokenizer)
     if primer is None:
         raise InputError(f"Primer {path} has no notes that this run's tokenizer can hold.")

@@ -1,0 +1,42 @@
+"""`seqgan-music rate`: thumbs up or down for pieces, kept with a run and learnt from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("rate")
+@click.argument("files", type=click.Path(path_type=Path), metavar="FILE...", nargs=-1, required=True)
+@click.option("--up/--down", "liked", default=None, help="Whether you like it.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="Run folder that keeps the rating.  [default: the newest of runs/]",
+)
+def command(files: tuple[Path, ...], liked: bool | None, run: Path | None) -> None:
+    r"""Say that you like FILE, or do not, and let the run learn your taste.
+
+    Ratings are kept in the run's ratings.jsonl; of two of the same notes the later one counts. What they teach
+    ranks new pieces: sample --prefer liked=1.
+
+    \b
+    Example:
+      seqgan-music rate song-1.mid song-4.mid --up
+      seqgan-music rate song-2.mid --down --run runs/jigs
+    """
+    if liked is None:
+        raise click.UsageError("Say --up or --down.")
+    from seqgan_music import compose, config, preference
+    from seqgan_music.compose.primers import read_pieces
+    from seqgan_music.preference import ratings
+    from seqgan_music.run_folders import check_run
+
+    run = compose.newest_run() if run is None else run
+    check_run(run)
+    reading = config.load(str(run / "config.toml")).corpus.reading
+    pieces = [piece for file in files for piece in read_pieces(file, reading, "File").pieces]
+    for piece in pieces:
+        ratings.add(run, piece, liked)
+    click.echo(preference.fit(run).describe())
