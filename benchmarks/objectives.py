@@ -3,10 +3,11 @@
     python benchmarks/objectives.py RUN --out results.jsonl [--seeds 1 2] [--weights 1 4] [--names key range]
         [--set iterations=12 ...] [--length 64]
 
-RUN's best generator is trained on by the method `seqgan` from the same state for each seed, weight and objective, and
-once a seed without any (weight 0). A line of the results holds, before and after: the mean measure and score of
-*every* objective over `--samples` samples, those of the training music's openings, held-out bits a token, distinct-4
-and the KL to the generator before. Targets are the training music's medians. Lines there already are not done again.
+RUN's best generator is trained on by the method `seqgan` from the same state for each seed, weight and objective,
+and once a seed without any (weight 0). A line of the results holds, before and after: the mean measure and score of
+*every* objective over `--samples` samples, those of the training music's openings, held-out bits a token,
+distinct-4 and the KL to the generator before. Targets are the training music's medians. Lines that are there
+already are not done again.
 """
 
 from __future__ import annotations
@@ -45,14 +46,15 @@ def measured(mix: Mix, notes: NoteTable) -> dict[str, float]:
     for name, part in mix.parts.items():
         measure = part.objective.measure(notes)
         known = measure[np.isfinite(measure)]
-        found[name] = float(known.mean())
-        found[f"{name}_score"] = float(part.objective.score(known).mean())
+        if len(known):
+            found[name] = float(known.mean())
+            found[f"{name}_score"] = float(part.objective.score(known).mean())
     return found
 
 
 def described(
     trainer: Trainer, before: Generator, mix: Mix, tokenizer: Any, samples: int, seed: int
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Return what the generator is like now."""
     end_id, length = trainer.train_data.end_id, trainer.config.sequence_length
     rng = torch.Generator().manual_seed(seed)
