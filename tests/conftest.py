@@ -9,6 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's business.
+settings.register_profile("calm", deadline=None)
+settings.load_profile("calm")
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: tests that interrupt
 # a child would wait for ever.

@@ -21,7 +21,7 @@ from seqgan_music.tokenset import Effect
 from seqgan_music.training import check
 
 NOTE_EVENT = tokenizers.create("note_event", {}, 12)
-LOUD = tokenizers.create("note_event", {"velocity_bins": 4}, 12)
+LOUD = tokenizers.create("note_event", {"velocity_bins": 4, "keys": True}, 12)
 
 
 def clock_of(tokenizer: tokenizers.Tokenizer) -> Clock:
@@ -48,7 +48,7 @@ def onsets_by_the_decoder(tokenizer: tokenizers.Tokenizer, ids: list[int]) -> li
         grammar.advance(token)
         name = tokenizer.vocabulary[token]
         if name.startswith("PITCH"):
-            place = grammar._onset - grammar._bar_start  # type: ignore[attr-defined]
+            place = grammar.onset - grammar.bar_start  # type: ignore[attr-defined]
             found.append((grammar._bar, place, int(name[6:-1])))  # type: ignore[attr-defined]
     return found
 

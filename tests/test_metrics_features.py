@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import pieces
 
+from seqgan_music.music import key_finding
 from seqgan_music.music.metrics import features as frozen
 from seqgan_music.music.metrics.arrays import arrays
 from seqgan_music.music.metrics.features import FEATURES, NAMES, Scaling, feature_table, features
@@ -255,8 +256,8 @@ def test_the_profiles_of_keys_are_music21s() -> None:
     from music21.analysis.discrete import KrumhanslKessler
 
     profiles = KrumhanslKessler()
-    assert frozen._MAJOR.tolist() == profiles.getWeights("major")
-    assert frozen._MINOR.tolist() == profiles.getWeights("minor")
+    assert key_finding.MAJOR.tolist() == profiles.getWeights("major")
+    assert key_finding.MINOR.tolist() == profiles.getWeights("minor")
 
 
 def test_scaling_by_a_set_gives_it_mean_0_and_sigma_1_where_it_varies() -> None:

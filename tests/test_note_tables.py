@@ -18,6 +18,7 @@ from seqgan_music.music.notes import Note, Piece
 MADE = [
     tokenizers.create("note_event", {}, 12),
     tokenizers.create("note_event", {"velocity_bins": 3}, 4),
+    tokenizers.create("note_event", {"keys": True}, 12),
     tokenizers.create("pitch_grid", {}, 12),
     tokenizers.create("pitch_grid", {"rest": False, "step_beats": 0.75}, 12),
 ]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqgan_music.music.key_finding import MAJOR, MINOR
 from seqgan_music.music.metrics.arrays import Arrays, Floats, Ints, arrays
 from seqgan_music.music.metrics.overlap import sigma
 from seqgan_music.music.metrics.structure import lag_similarities, returning_share, slots
@@ -77,8 +78,6 @@ FARTHEST = 5.0
 """Standard deviations from the training windows' mean that a scaled feature may show."""
 
 _SCALE = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1])
-_MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
-_MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
 _DEGREES = ((0, 2, 4, 5, 7, 9), (0, 2, 3, 5, 7, 8))  # semitones above the tonic: major, minor
 _ROTATIONS = (np.arange(12)[:, None] + np.arange(12)) % 12
 _BLOCK = 4
@@ -146,7 +145,7 @@ def _degrees(rotated: Ints) -> dict[str, float]:
     centred = rotated - rotated.mean(axis=1, keepdims=True)
     best: tuple[float, list[int]] = (-np.inf, [])
     degrees = _DEGREES[0]
-    for profile, of_mode in zip((_MAJOR, _MINOR), _DEGREES, strict=True):
+    for profile, of_mode in zip((MAJOR, MINOR), _DEGREES, strict=True):
         shape = (profile - profile.mean()) / profile.std()
         for tonic, fit in enumerate((centred * shape).sum(axis=1)):
             candidate = (round(float(fit), 9), rotated[tonic].tolist())

@@ -14,9 +14,9 @@ from seqgan_music.music.note_tables import Bools, Ints, NoteTable
 from seqgan_music.music.notes import LOWEST_PITCH, PITCHES
 from seqgan_music.music.tokenizers._note_event_language import MOST_BARS, MOST_HOLDS
 
-_START, _METER, _FREE, _PLACED, _VOICED, _CHORD = range(6)
-_KINDS = ("END_OF_PIECE", "BAR", "HOLD", "METER", "PITCH", "AT", "END", "VELOCITY")
-_END_OF_PIECE, _BAR, _HOLD, _METER_TOKEN, _PITCH, _AT, _END, _VELOCITY = range(8)
+_START, _METER, _FREE, _PLACED, _VOICED, _CHORD, _KEYLESS = range(7)
+_KINDS = ("END_OF_PIECE", "BAR", "HOLD", "METER", "PITCH", "AT", "END", "VELOCITY", "KEY")
+_END_OF_PIECE, _BAR, _HOLD, _METER_TOKEN, _PITCH, _AT, _END, _VELOCITY, _KEY = range(9)
 
 _Rows: TypeAlias = npt.NDArray[np.intp]
 
@@ -42,7 +42,9 @@ class _Machine:
             return np.full(rows, value, dtype=np.int64)
 
         self.finished = np.zeros(rows, dtype=np.bool_)
-        self.phase = state(_START)
+        self.key_shifts = np.array([layout.key_shift(key) for key in range(layout.keys)])
+        self.phase = state(_KEYLESS if layout.keys else _START)
+        self.shift = state(0)
         self.bar, self.onset, self.velocity, self.last = (state(-1) for _ in range(4))
         self.meter, self.bar_ticks, self.bar_start, self.cursor, self.holds, self.groups = (
             state(0) for _ in range(6)
@@ -68,13 +70,22 @@ class _Machine:
             (_HOLD, self._hold),
             (_END_OF_PIECE, self._end_of_piece),
             (_VELOCITY, self._loudness),
+            (_KEY, self._key),
         ):
             rows = np.flatnonzero(kind == number)
             if len(rows):
                 take(step, rows, tokens[rows])
 
+    def _key(self, step: int, rows: _Rows, tokens: Ints) -> None:
+        fits = self.phase[rows] == _KEYLESS
+        rows, tokens = rows[fits], tokens[fits]
+        self.shift[rows] = self.key_shifts[tokens - self.at.key]
+        self.phase[rows] = _START
+
     def _pitch(self, step: int, rows: _Rows, tokens: Ints) -> None:
-        pitch = tokens - self.at.pitch
+        pitch = tokens - self.at.pitch + self.shift[rows]
+        there = (pitch >= 0) & (pitch < len(PITCHES))
+        rows, pitch = rows[there], pitch[there]
         phase = self.phase[rows]
         free = phase == _FREE
         implied = np.maximum(self.cursor[rows], self.bar_start[rows])

@@ -32,9 +32,10 @@ from seqgan_music.music.tokenizers._note_event_layout import Layout
 class NoteEventFilling:
     """One way to fill the gaps, as far as it has come. See `tokenizers.Filling`."""
 
-    def __init__(self, layout: Layout, events: Sequence[Event], spans: Sequence[Span]) -> None:
+    def __init__(self, layout: Layout, events: Sequence[Event], spans: Sequence[Span], key: int) -> None:
+        """`key` as `Writer` takes it."""
         self.done = False
-        self._layout, self._events, self._spans = layout, events, spans
+        self._layout, self._events, self._spans, self._key = layout, events, spans, key
         self._grammar = NoteEventGrammar(layout)
         self._new: list[int] = []  # indices of the groups that are new
         self._window = (0, 0)
@@ -54,7 +55,7 @@ class NoteEventFilling:
         """Write what is kept from the last gap to tick `until`, and the end of the piece; return its ids."""
         begin = self._window[1]
         events = [event for event in self._events if begin <= event[0] < until]
-        ids = Writer(self._layout, self._spans, self._grammar).write(events, -1 if last else until)
+        ids = Writer(self._layout, self._spans, self._grammar, key=self._key).write(events, -1 if last else until)
         ids += [self._layout.end_of_piece] * last
         for token in ids:
             self._grammar.take(token)

@@ -21,6 +21,9 @@ MOST_HOLDS = 64
 
 ALL_PITCHES = (1 << len(PITCHES)) - 1
 
+_SCALE = (0, 2, 4, 5, 7, 9, 11)
+"""Semitones above the tonic of a major scale."""
+
 Event = tuple[int, int, int, int]
 """(onset, pitch, duration, velocity bin), in ticks; sorts as notes do."""
 
@@ -29,7 +32,8 @@ class NoteEventGrammar:
     """The state machine that is the language: what may follow, and the notes and meters written so far.
 
     `groups` are (onset, duration, velocity bin, pitches from 0 for A0) and `meters` (tick, index into METERS).
-    `phase` tells what was begun: "start", "meter", "placed" (an AT), "voiced" (a VELOCITY), "chord"; else "free".
+    `phase` tells what was begun: "keyless" (a key comes first), "start", "meter", "placed" (an AT), "voiced" (a
+    VELOCITY), "chord"; else "free".
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -38,7 +42,10 @@ class NoteEventGrammar:
         self.meters: list[tuple[int, int]] = []
         self.chord: tuple[int, ...] = ()  # pitches named, waiting for their END
         self._layout = layout
-        self.phase = "start"
+        self.phase = "keyless" if layout.keys else "start"
+        self.key = 0  # the signature that pitches are named in, by its major tonic
+        self._shift = 0  # semitones that they sound higher than they are named
+        self._named = ALL_PITCHES  # bit set of those that have a name
         self._meter = self.bar_ticks = self.bar_start = 0
         self._bar = -1
         self.onset = -1  # of the last group; no later note may begin before it
@@ -62,10 +69,10 @@ class NoteEventGrammar:
             self._most_bars = max(bars, self._bar + 1 + opening)
         if ticks is not None:
             self._most_ticks = max(ticks, self.bar_start + 1 + opening * self.bar_ticks)
-        self._asked = asked
+        self._asked = asked & self._named or self._named
         self._open = None
-        if self.phase in ("placed", "voiced") and not asked & ~self._used:
-            self._asked = ALL_PITCHES
+        if self.phase in ("placed", "voiced") and not self._asked & ~self._used:
+            self._asked = self._named
 
     def copy(self) -> NoteEventGrammar:
         """Return another that goes its own way from here."""
@@ -75,7 +82,7 @@ class NoteEventGrammar:
 
     def ask(self, pitches: int) -> None:
         """From here on only this bit set of pitches."""
-        self._asked, self._open = pitches, None
+        self._asked, self._open = pitches & self._named, None
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """(V,) true for each id that may come next; all false when finished."""
@@ -83,7 +90,7 @@ class NoteEventGrammar:
         first = self._layout.pitch
         for low, high in self._ranges():
             mask[low:high] = True
-            if low == first and (pitches := self._pitches()) != ALL_PITCHES:
+            if low == first and (pitches := self._names()) != ALL_PITCHES:
                 bits = np.frombuffer(pitches.to_bytes(len(PITCHES) // 8, "little"), dtype=np.uint8)
                 mask[low:high] = np.unpackbits(bits, bitorder="little")
         return mask
@@ -93,7 +100,7 @@ class NoteEventGrammar:
         first, token = self._layout.pitch, int(token)
         for low, high in self._ranges():
             if low <= token < high:
-                return low != first or bool(self._pitches() >> (token - first) & 1)
+                return low != first or bool(self._names() >> (token - first) & 1)
         return False
 
     def advance(self, token: int) -> None:
@@ -109,7 +116,7 @@ class NoteEventGrammar:
         if kind == "PITCH":
             if self.phase == "free":
                 self._begin(max(self.cursor, self.bar_start))
-            self.chord = (*self.chord, token - at.pitch)
+            self.chord = (*self.chord, token - at.pitch + self._shift)
             self.phase = "chord"
         elif kind == "END":
             past_onset = (token - at.end - (self.onset - self.bar_start)) % self.bar_ticks
@@ -133,6 +140,12 @@ class NoteEventGrammar:
                 self._begin(max(self.cursor, self.bar_start))
             self.velocity = token - at.velocity
             self.phase = "voiced"
+        elif kind == "KEY":
+            self.key = token - at.key
+            self._shift = at.key_shift(self.key)
+            self._named = moved(ALL_PITCHES, self._shift)
+            self._asked = self._asked & self._named or self._named
+            self.phase = "start"
         elif kind == "METER":
             self._meter = token - at.meter
             self.phase = "meter"
@@ -156,6 +169,8 @@ class NoteEventGrammar:
             return [pitches]
         if phase == "placed":
             return self._voices(pitches)
+        if phase == "keyless":
+            return [(at.key + key, at.key + key + 1) for key in self._keys()]
         if phase == "start":
             return [(at.meter, at.meter + len(METERS))]
         if phase == "meter":
@@ -211,6 +226,19 @@ class NoteEventGrammar:
         lower = (2 << self.chord[-1]) - 1 if self.chord else 0
         return self._asked & ~self._used & ~lower
 
+    def _names(self) -> int:
+        """Bit set of the names of the pitches that may come next."""
+        return moved(self._pitches(), -self._shift)
+
+    def _keys(self) -> list[int]:
+        """The signatures whose scales hold most pitch classes of what is asked for; all where it is all of them."""
+        held = []
+        for key in range(self._layout.keys):
+            asked = self._asked & moved(ALL_PITCHES, self._layout.key_shift(key))
+            classes = {(LOWEST_PITCH + pitch) % 12 for pitch in range(len(PITCHES)) if asked >> pitch & 1}
+            held.append(len(classes & {(key + degree) % 12 for degree in _SCALE}))
+        return [key for key, count in enumerate(held) if count == max(held)]
+
     def _limit(self) -> int:
         """The tick from which on nothing may begin, if the meter stays: the end of the last bar."""
         limit = self.bar_start + (self._most_bars - self._bar) * self.bar_ticks
@@ -252,8 +280,14 @@ class Span:
 class Writer:
     """Events as tokens, in the one way that `encode` has: from the start of a piece, or on from what is written."""
 
-    def __init__(self, layout: Layout, spans: Sequence[Span], written: NoteEventGrammar | None = None) -> None:
+    def __init__(
+        self, layout: Layout, spans: Sequence[Span], written: NoteEventGrammar | None = None, *, key: int = 0
+    ) -> None:
+        """`key` is the signature that pitches are named in, where the layout has keys."""
         self._layout = layout
+        self._name = layout.pitch - LOWEST_PITCH - (layout.key_shift(key) if layout.keys else 0)
+        keyless = layout.keys and (written is None or written.phase == "keyless")
+        self._opening = [layout.key + key] if keyless else []
         self._spans = iter(spans)
         self._change = next(self._spans, None)
         self._bar_start = self._bar_ticks = self._cursor = 0
@@ -267,7 +301,7 @@ class Writer:
     def write(self, events: Iterable[Event], until: int = -1) -> list[int]:
         """Return the tokens of events in any order, and of the changes of meter up to the last and tick `until`."""
         at = self._layout
-        ids: list[int] = []
+        ids, self._opening = self._opening, []
         for (onset, negative_duration, loudness), group in groupby(sorted(events, key=_by_group), key=_group):
             ids += self._meters(onset)
             crossed = (onset - self._bar_start) // self._bar_ticks
@@ -279,7 +313,7 @@ class Writer:
             if loudness != self._velocity and at.velocities:
                 ids.append(at.velocity + loudness)
                 self._velocity = loudness
-            ids += [at.pitch - LOWEST_PITCH + event[1] for event in group]
+            ids += [self._name + event[1] for event in group]
             holds, end = divmod(-negative_duration - 1, self._bar_ticks)
             ids.append(at.end + (onset - self._bar_start + end) % self._bar_ticks)
             ids += [at.hold] * holds
@@ -297,6 +331,11 @@ class Writer:
             self._bar_start, self._bar_ticks = self._change.start, self._change.bar_ticks
             self._change = next(self._spans, None)
         return ids
+
+
+def moved(pitches: int, semitones: int) -> int:
+    """Return a bit set of pitches, moved up; those that leave the 88 keys are gone."""
+    return (pitches << semitones if semitones >= 0 else pitches >> -semitones) & ALL_PITCHES
 
 
 def _without(low: int, high: int, hole: int) -> list[tuple[int, int]]:

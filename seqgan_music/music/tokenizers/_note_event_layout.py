@@ -19,6 +19,11 @@ METERS = (
 """Meters that have a token, no bar longer than 8 beats; the shortest are for incomplete bars."""
 LONGEST_BAR_BEATS = 8
 
+KEYS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+"""Key signatures by their major tonics."""
+HIGHEST_KEY = 6
+"""A piece in a key up to this is written in C by moving it down, in a later one by moving it up."""
+
 _EFFECTS = {
     "BAR": Effect.NEXT,
     "HOLD": Effect.HOLD,
@@ -31,9 +36,9 @@ _EFFECTS = {
 
 
 class Layout:
-    """The ids of one grid and number of loudness levels."""
+    """The ids of one grid and number of loudness levels, with or without keys."""
 
-    def __init__(self, ticks_per_beat: int, velocities: int) -> None:
+    def __init__(self, ticks_per_beat: int, velocities: int, *, keys: bool = False) -> None:
         positions = self.positions = LONGEST_BAR_BEATS * ticks_per_beat
         self.velocities = velocities
         self.bar_ticks = [Meter(0, *meter).bar_ticks(ticks_per_beat) for meter in METERS]
@@ -54,8 +59,14 @@ class Layout:
         self.position = place("AT", range(positions))
         self.end = place("END", range(1, positions + 1))
         self.velocity = place("VELOCITY", range(velocities))
+        self.keys = len(KEYS) * keys
+        self.key = place("KEY", KEYS[: self.keys])
         self.names = tuple(names)
         self.kinds = tuple(kinds)
+
+    def key_shift(self, key: int) -> int:
+        """Return the semitones by which what is written in C sounds higher in a key, -5 to 6."""
+        return key if key <= HIGHEST_KEY else key - len(KEYS)
 
     def effects(self) -> npt.NDArray[np.int32]:
         """(2, V) an `Effect` and its value in ticks of each id; what is not among them does nothing."""

@@ -14,6 +14,8 @@ bar lines that this crosses are not written. Everything else is said by a token 
   p is not after their onset; so the first duration is 1..one bar.
 - `HOLD`: ... and a bar's length later than that.
 - `END_OF_PIECE`.
+- `KEY(k)`: with `keys`, what follows is written in C major or A minor and sounds in the key of this signature. It
+  opens the piece, so that what is learnt of one key is known of all twelve.
 
 Notes of one onset are grouped by duration and loudness, the longest first, so that the last group, the shortest,
 ends where the next note most likely begins. Positions and not durations, because where a note ends in the bar is
@@ -33,6 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.errors import ConfigError
+from seqgan_music.music.key_finding import best_signatures
 from seqgan_music.music.notes import LOWEST_PITCH, PITCHES, Meter, Note, Piece
 from seqgan_music.music.tokenizers import Decoded
 from seqgan_music.music.tokenizers._note_event_filling import NoteEventFilling
@@ -61,6 +64,8 @@ class NoteEvent:
 
         velocity_bins: int = 0
         """Levels of loudness that are told apart; 0 leaves loudness out, and every note has velocity 80."""
+        keys: bool = False
+        """Whether every piece is written in C major or A minor, and its key said first."""
 
         def __post_init__(self) -> None:
             """Refuse values that cannot be."""
@@ -73,7 +78,7 @@ class NoteEvent:
     def __init__(self, options: Options, ticks_per_beat: int) -> None:
         self.options = options
         self.ticks_per_beat = ticks_per_beat
-        self.layout = Layout(ticks_per_beat, options.velocity_bins)
+        self.layout = Layout(ticks_per_beat, options.velocity_bins, keys=options.keys)
         self.vocabulary = self.layout.names
         self.start_id = len(self.vocabulary)
         self.end_id: int | None = self.layout.end_of_piece
@@ -94,7 +99,8 @@ class NoteEvent:
         events, spans, _ = self._prepare(piece)
         if not events:
             return []
-        return [[*Writer(self.layout, spans).write(events), self.layout.end_of_piece]]
+        key = self._key([event[1] for event in events]) if self.options.keys else 0
+        return [[*Writer(self.layout, spans, key=key).write(events), self.layout.end_of_piece]]
 
     def decode(self, ids: Sequence[int]) -> Decoded:
         """Return the piece of any ids. What the grammar does not allow is dropped, counted by kind of token.
@@ -130,10 +136,24 @@ class NoteEvent:
         return int(((row >= first) & (row < first + len(PITCHES))).sum())
 
     def shifts(self, semitones: Sequence[int]) -> npt.NDArray[np.int32]:
-        """(K, V) id maps that transpose by each number of semitones; -1 where a pitch leaves the 88 keys."""
-        maps = np.tile(np.arange(len(self.vocabulary), dtype=np.int32), (len(semitones), 1))
-        first, last = self.layout.pitch, self.layout.pitch + len(PITCHES)
-        moved = maps[:, first:last] + np.asarray(semitones, dtype=np.int32).reshape(-1, 1)
+        """(K, V) id maps that transpose by each number of semitones; -1 where a pitch leaves the 88 keys.
+
+        With keys they change the key alone, and are -1 where it has no such neighbour within the octave, or where a
+        pitch could leave the 88 keys in some key.
+        """
+        at, size = self.layout, len(self.vocabulary)
+        maps = np.tile(np.arange(size, dtype=np.int32), (len(semitones), 1))
+        first, last = at.pitch, at.pitch + len(PITCHES)
+        by = np.asarray(semitones, dtype=np.int32).reshape(-1, 1)
+        if at.keys:
+            shifts = np.array([at.key_shift(key) for key in range(at.keys)])
+            there = np.isin(shifts + by, shifts)
+            maps[:, at.key :] = np.where(there, at.key + (shifts + by) % at.keys, -1)
+            edge = np.arange(first, last)[None]
+            unsafe = (by != 0) & ((edge < first + at.keys) | (edge >= last - at.keys))
+            maps[:, first:last] = np.where(unsafe, -1, maps[:, first:last])
+            return maps
+        moved = maps[:, first:last] + by
         maps[:, first:last] = np.where((moved >= first) & (moved < last), moved, -1)
         return maps
 
@@ -185,12 +205,23 @@ class NoteEvent:
         for start, meter in grammar.meters:
             bar = spans[-1].bar + (start - spans[-1].start) // spans[-1].bar_ticks if spans else 0
             spans.append(Span(start, bar, meter, self.layout.bar_ticks[meter]))
-        return NoteEventFilling(self.layout, without_overlaps(sorted(events), Counter()), spans)
+        return NoteEventFilling(self.layout, without_overlaps(sorted(events), Counter()), spans, grammar.key)
 
     def last_bar(self, ids: Sequence[int]) -> tuple[int, int]:
         """Return the first tick of the last bar that ids reach, and the length of bars there: 0 before any."""
         grammar = self.grammar(prefix=ids)
         return grammar.bar_start, grammar.bar_ticks
+
+    def _key(self, pitches: Sequence[int]) -> int:
+        """The signature that fits best of those in which every pitch has a name."""
+        counts = np.bincount(np.asarray(pitches) % 12, minlength=12)
+        lowest, highest = min(pitches), max(pitches)
+
+        def named(key: int) -> bool:
+            shift = self.layout.key_shift(key)
+            return lowest - shift in PITCHES and highest - shift in PITCHES
+
+        return next(key for key in best_signatures(counts) if named(key))
 
     def _prepare(self, piece: Piece) -> tuple[list[Event], list[Span], Counter[str]]:
         """Events in order, the spans of one meter that hold their onsets, and the counts of `normalise`."""
