@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from seqgan_music import __version__
+from seqgan_music.cli._choosing import Choice, with_choice
+from seqgan_music.cli._choosing import told as why_chosen
 from seqgan_music.cli._controls import settings, with_controls
 from seqgan_music.cli._pieces import Pieces, with_pieces
 from seqgan_music.errors import ConfigError
@@ -29,12 +32,14 @@ _SUFFIXES = (".mid", ".midi")
 )
 @with_pieces
 @with_controls
+@with_choice
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     out: Path,
     run: Path | None,
     pieces: Pieces,
     controls: Controls,
+    choice: Choice,
     as_json: bool,
 ) -> None:
     r"""Write new music as MIDI.
@@ -50,6 +55,7 @@ def command(
       seqgan-music sample --out next.mid --primer my_tune.mid --no-primer -n 8
       seqgan-music sample --out mended.mid --primer my_tune.mid --keep-bars 1-4,7-16
       seqgan-music sample --out like.mid --vary my_tune.mid --distance 0.3 --seed 1-8
+      seqgan-music sample --out best.mid --best-of 8 --prefer key=1,repetition=1,liked=2
     """
     from seqgan_music import compose
     from seqgan_music.files import check_writable
@@ -71,6 +77,7 @@ def command(
     primer = composer.read_primer(source, track=pieces.track) if source else None
     if source and primer:
         click.echo(_primer_line(source, primer), err=True)
+    ranking = choice.ranking(run, _bars_of_candidates(controls, primer))
     name = run.resolve().name
     told = {"run": name, **settings(controls), **pieces.settings()}
     if pieces.keep_bars or pieces.vary:
@@ -83,9 +90,10 @@ def command(
     # One sequence at a time is too little work to share: more threads only wait for each other.
     torch.set_num_threads(1)
     with _progress() as bar:
-        written = [pieces.write(composer, controls, primer, seed, bar.update) for seed in pieces.seeds]
+        write = partial(pieces.write, composer, controls, primer, on_token=bar.update)
+        written = [choice.best(write, seed, ranking) for seed in pieces.seeds]
     results = []
-    for file, composition in zip(files, written, strict=True):
+    for file, (composition, why) in zip(files, written, strict=True):
         line = shlex.join(["seqgan-music", "sample", *given, "--seed", str(composition.seed)])
         write_midi(
             composition.piece,
@@ -95,11 +103,13 @@ def command(
             key=controls.key.signature if controls.key else None,
         )
         result = _result(file, composition, controls.max_copy)
+        if why is not None:
+            result["chosen"] = why
         results.append(result)
         if not as_json:
             click.echo(
                 f"{click.format_filename(file)}: {result['bars']} bars, {result['notes']} notes, "
-                f"{result['seconds']:.1f} seconds, {_changed(composition)}seed {composition.seed}"
+                f"{result['seconds']:.1f} seconds, {_changed(composition)}{why_chosen(why)}seed {composition.seed}"
             )
             if controls.max_copy is not None:
                 click.echo(f"{click.format_filename(file)}: longest copied run: {composition.copied or 'none'}")
@@ -108,6 +118,15 @@ def command(
     if as_json:
         found = {"run": str(run), "chosen": vars(composer.chosen), "settings": told, "files": results}
         click.echo(json.dumps(found, indent=1))
+
+
+def _bars_of_candidates(controls: Controls, primer: Primer | None) -> int | None:
+    """As far as it is known before they are written: the length at which the training music is compared."""
+    from seqgan_music.compose import DEFAULT_BARS, bars_of
+
+    if primer is not None or controls.seconds is not None:
+        return len(bars_of(primer.piece)) if primer else None
+    return controls.bars or DEFAULT_BARS
 
 
 def _changed(composition: Composition) -> str:
