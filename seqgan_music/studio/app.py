@@ -7,13 +7,16 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request, send_file
 from werkzeug.exceptions import HTTPException, NotFound, UnsupportedMediaType
 
 from seqgan_music import __version__
+from seqgan_music.compose import BUNDLED
 from seqgan_music.errors import SeqganMusicError
+from seqgan_music.evaluate import result
 from seqgan_music.pages import shared
 from seqgan_music.studio import asking, guard, workshop
 from seqgan_music.studio.candidates import Candidate, score_of_sound
@@ -226,10 +229,21 @@ def _run(opened: OpenRun) -> dict[str, Any]:
         "program": composer.program,
         "chosen": composer.chosen.name,
         "why": composer.chosen.why,
+        "about": _about(opened.folder),
         "no_critic": opened.no_critic,
         "no_ratings": workshop.no_ratings(opened),
         "no_copies": "" if (opened.folder / "tokens.npz").exists() else "it came without the music it learnt from",
     }
+
+
+def _about(folder: Path) -> str:
+    """Say what music a run has learnt from, where its scan says it."""
+    if folder == BUNDLED:
+        return "comes with the program"
+    totals = (result.read_object(folder / "scan.json") or {}).get("totals")
+    if not isinstance(totals, dict) or not all(isinstance(totals.get(key), int) for key in ("pieces", "notes")):
+        return ""
+    return f"has learnt from {totals['pieces']:,} pieces with {totals['notes']:,} notes"
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:

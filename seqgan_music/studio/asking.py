@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqgan_music.compose import Controls, Key
+from seqgan_music.compose.steering import Density, PitchRange
 from seqgan_music.errors import ConfigError, did_you_mean
 
 MOST_CANDIDATES = 12
@@ -90,7 +91,7 @@ class Asked:
 
     def controls(self) -> Controls:
         """Return the controls of new music."""
-        key = self.text("key")
+        key, density, pitch_range = self.text("key"), self.text("density"), self.text("pitch_range")
         keep = self.flag("keep_primer")
         return Controls(
             temperature=self.number("temperature") or 1.0,
@@ -100,12 +101,26 @@ class Asked:
             tempo=self.number("tempo"),
             program=self.number("program"),
             key=Key.parse(key) if key else None,
+            density=Density.parse(density) if density else None,
+            pitch_range=PitchRange.parse(pitch_range) if pitch_range else None,
             keep_primer=True if keep is None else keep,
             max_copy=self.number("max_copy"),
         )
 
 
-CONTROLS = ("bars", "temperature", "top_k", "top_p", "tempo", "program", "key", "keep_primer", "max_copy")
+CONTROLS = (
+    "bars",
+    "temperature",
+    "top_k",
+    "top_p",
+    "tempo",
+    "program",
+    "key",
+    "density",
+    "pitch_range",
+    "keep_primer",
+    "max_copy",
+)
 COMPOSE = ("run", "count", "seed", "primer", *CONTROLS)
 LIKE = ("candidate", "count", "seed", "distance", "temperature")
 REWRITE = ("candidate", "bars", "seed", "temperature")

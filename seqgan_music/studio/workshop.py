@@ -42,8 +42,9 @@ _STEPS_A_BAR = {"compose": 16.0, "rewrite": 16.0}
 """Steps, which are tokens, that a bar takes until the run has written one."""
 _DISTANCE = 0.5
 """Share of the bars that a variation has of its own, unless told otherwise."""
-_TRIES = 4
-"""Seeds that are tried until bars are not what they were: in music that repeats itself they often come again."""
+_BOLDER = (1.0, 1.0, 1.2, 1.4, 1.7, 2.0)
+"""Times the temperature, at which bars are tried until they are not what they were: in music that repeats itself
+they often come again."""
 _RATED_AT_ONCE = 64
 """Candidates, the newest, whose liking is told after a rating."""
 
@@ -211,7 +212,7 @@ class Workshop:
                 )
                 opened.learn("rewrite", bars, job.steps - before)
                 job.expected = job.steps + opened.expected("rewrite", (count - number - 1) * bars)
-                made = self._candidate(opened, written, controls, title=f"like {source.seed}", parent=source)
+                made = self._candidate(opened, written, controls, title=f"like seed {source.seed}", parent=source)
                 job.results.append(made.id)
 
         return Job(work, expected=opened.expected("rewrite", count * bars))
@@ -228,11 +229,12 @@ class Workshop:
 
         def work(job: Job) -> None:
             _ready(opened)
-            for again in range(_TRIES):
+            numbers, warnings = [bar + 1 for bar in bars], list[str]()
+            for again, factor in enumerate(_BOLDER):
                 before = job.steps
-                numbers = [bar + 1 for bar in bars]
+                bolder = replace(controls, temperature=controls.temperature * factor)
                 written = opened.composer.rewrite(
-                    source.piece, bars=numbers, seed=seed + again, controls=controls, on_token=job.step
+                    source.piece, bars=numbers, seed=seed + again, controls=bolder, on_token=job.step
                 )
                 opened.learn("rewrite", len(bars), job.steps - before)
                 if written.changed:
@@ -240,8 +242,10 @@ class Workshop:
                 job.expected += opened.expected("rewrite", len(bars))
             else:
                 raise RunError("Written anew, it was the same again each time. Try a higher temperature.")
-            title = "mended" if source.parent is None else source.title
-            job.results.append(self._candidate(opened, written, controls, title=title, parent=source).id)
+            if factor > 1:
+                warnings = [f"It came out the same again, until temperature {bolder.temperature:.2f}."]
+            made = self._candidate(opened, written, controls, title="mended", parent=source, warnings=warnings)
+            job.results.append(made.id)
 
         return Job(work, expected=opened.expected("rewrite", len(bars)))
 
@@ -278,6 +282,7 @@ class Workshop:
         line: str = "",
         primed: int = 0,
         parent: Candidate | None = None,
+        warnings: Sequence[str] = (),
     ) -> Candidate:
         """Keep what was written."""
         piece = written.piece
@@ -295,7 +300,7 @@ class Workshop:
             new_bars=changed,
             primed=min(primed, bars),
             parent=parent.id if parent else None,
-            warnings=_warnings(written, controls),
+            warnings=[*warnings, *_warnings(written, controls)],
         )
         self.candidates.add(made.id, made)
         return made
@@ -368,6 +373,8 @@ def _line(opened: OpenRun, controls: Controls, seed: int, uploaded: Uploaded | N
         "tempo": controls.tempo,
         "program": controls.program,
         "key": controls.key.name if controls.key else None,
+        "density": controls.density.text if controls.density else None,
+        "range": controls.pitch_range.text if controls.pitch_range else None,
         "primer": uploaded.name if uploaded else None,
         "max-copy": controls.max_copy,
         "seed": seed,

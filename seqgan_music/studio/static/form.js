@@ -4,6 +4,7 @@ import { element, roll } from "./drawing.js";
 
 const TONICS = ["C", "C#", "Db", "D", "Eb", "E", "F", "F#", "Gb", "G", "Ab", "A", "Bb", "B"];
 const MODES = ["major", "minor", "dorian", "mixolydian", "phrygian", "lydian", "locrian", "harmonic minor"];
+const TEXTS = ["density", "pitch_range"];
 const NUMBERS = ["bars", "count", "temperature", "tempo", "seed", "max_copy", "top_p", "top_k"];
 
 const form = document.querySelector("#form");
@@ -41,6 +42,7 @@ export class Form {
   settings() {
     const told = { run: fields.run.value };
     for (const name of NUMBERS) if (fields[name].value !== "") told[name] = Number(fields[name].value);
+    for (const name of TEXTS) if (fields[name].value.trim()) told[name] = fields[name].value.trim();
     if (fields.program.value !== "") told.program = Number(fields.program.value);
     if (fields.tonic.value) told.key = `${fields.tonic.value} ${fields.mode.value}`;
     if (this.primer) Object.assign(told, { primer: this.primer.id, keep_primer: fields.keep_primer.checked });
@@ -55,6 +57,8 @@ export class Form {
       `${told.bars} bars`,
       told.key || "",
       told.temperature === 1 ? "" : `temperature ${told.temperature}`,
+      told.density ? `${told.density} notes a bar` : "",
+      told.pitch_range || "",
       told.max_copy ? `at most ${told.max_copy} notes copied` : "",
     ];
     return parts.filter(Boolean).join(" · ");
@@ -76,7 +80,7 @@ export class Form {
       if (run.no_copies) fields.max_copy.value = "";
       find("#copy-note").hidden = !run.no_copies;
       find("#copy-note").textContent = `Copies cannot be found with this run: ${run.no_copies}.`;
-      find("#run-note").textContent = run.no_critic ? `No shading of bars: ${run.no_critic}.` : "";
+      find("#run-note").textContent = [run.about, run.no_critic].filter(Boolean).join("; ");
       this.onRun(run);
       this.run = run;
     } catch (error) {

@@ -89,6 +89,8 @@ function addGroup(title) {
   const group = element("section", { class: "group", "aria-label": title }, element("h2", {}, title), box);
   group.dataset.title = title;
   find("#groups").prepend(group);
+  const { top } = group.getBoundingClientRect();
+  if (!recalling && (top < 0 || top > innerHeight - 200)) group.scrollIntoView({ block: "start", behavior: "smooth" });
   return group;
 }
 
@@ -114,6 +116,7 @@ function refresh() {
   find("#empty").hidden = any;
   find("#tools").hidden = !any;
   find("#transport").hidden = !any;
+  find("#legend").hidden = !cards.some((card) => card.piece.heat.length);
   for (const card of cards) card.refresh();
   const current = cards.find((card) => card.take === player.take);
   find("#current").textContent = current ? current.letter : "";
@@ -157,6 +160,7 @@ function remember() {
   }
 }
 
+let recalling = false;
 async function recall() {
   let groups = [];
   try {
@@ -164,6 +168,7 @@ async function recall() {
   } catch {
     return;
   }
+  recalling = true;
   for (const { title, cards: ids } of groups) {
     for (const versions of ids) {
       const found = await Promise.all(versions.map((id) => api.candidate(id).catch(() => null)));
@@ -173,6 +178,7 @@ async function recall() {
       addCard(group, pieces);
     }
   }
+  recalling = false;
 }
 
 function switchTo(index) {
