@@ -34,6 +34,7 @@ class Candidate:
     copied    the longest run in common with the training music, for people, where that was looked for
     heat      the critic's value of each bar, 0 to 1; empty where there is no critic
     rank      how many of 100 held-out real pieces the critic likes less, None where that cannot be told
+    liking    how likely the person is to like it, by the thumbs so far, None where they say nothing yet
     new_bars  bars, from 0, that were written last: all of a new piece, those rewritten of a mended one
     primed    how many bars from the first on are a primer's
     """
@@ -47,6 +48,7 @@ class Candidate:
     copied: str | None = None
     heat: Sequence[float] = ()
     rank: float | None = None
+    liking: float | None = None
     new_bars: Sequence[int] = ()
     primed: int = 0
     parent: str | None = None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqgan_music.compose import BUNDLED, DEFAULT_BARS, Composer, Composition, Controls, Primer, bars_of
 from seqgan_music.errors import ConfigError, InputError, RunError, SeqganMusicError
+from seqgan_music.music.notes import Piece
 from seqgan_music.studio import asking
 from seqgan_music.studio.asking import Asked
 from seqgan_music.studio.candidates import (
@@ -297,6 +298,7 @@ class Workshop:
             line=line,
             copied=str(written.copied) if written.copied else None,
             heat=opened.critic.by_bar(piece) if opened.critic else (),
+            liking=_liking(opened, piece),
             new_bars=changed,
             primed=min(primed, bars),
             parent=parent.id if parent else None,
@@ -360,6 +362,17 @@ def _ready(opened: OpenRun) -> None:
             opened.critic = Critic.open(opened.folder)
         if opened.critic is None:
             opened.no_critic = "this run has trained no critic"
+
+
+def _liking(opened: OpenRun, piece: Piece) -> float | None:
+    """Return how likely the person is to like a piece, by their thumbs; None where those say nothing."""
+    from seqgan_music import preference
+
+    with suppress(RunError):  # a damaged file is written anew with the next thumb
+        taste = preference.load(opened.folder)
+        if taste is not None and not taste.neutral:
+            return taste.score(piece)
+    return None
 
 
 def _line(opened: OpenRun, controls: Controls, seed: int, uploaded: Uploaded | None) -> str:

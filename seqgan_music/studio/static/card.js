@@ -32,7 +32,7 @@ export class Card {
 
   // Adds a candidate as the newest version and shows it.
   add(piece) {
-    this.versions.push(makeTake(piece, api.address(piece.id, "mp3")));
+    this.versions.push(makeTake(piece, api.address(piece.id, "flac")));
     this.show(this.versions.length - 1);
   }
 
@@ -97,10 +97,9 @@ export class Card {
 
   // Shows how likely it is that the person likes it, by what they rated so far.
   likely(liking) {
-    const value = liking[this.piece.id];
-    this.liking = value;
-    this.taste.hidden = value === undefined;
-    if (value !== undefined) this.taste.textContent = `to your taste: ${Math.round(100 * value)} of 100`;
+    const value = (this.piece.liking = liking[this.piece.id] ?? this.piece.liking);
+    this.taste.hidden = value === null;
+    if (value !== null) this.taste.textContent = `to your taste: ${Math.round(100 * value)} of 100`;
   }
 
   play() {
@@ -122,6 +121,7 @@ export class Card {
     );
     this.refresh();
     this.rated(this.take.liked ?? null);
+    this.likely({});
   }
 
   #head() {
