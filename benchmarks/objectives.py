@@ -2,6 +2,7 @@
 
     python benchmarks/objectives.py RUN --out results.jsonl [--seeds 1 2] [--weights 1 4] [--names key range]
         [--set iterations=12 ...] [--length 64]
+    python benchmarks/objectives.py RUN --out results.jsonl --table
 
 RUN's best generator is trained on by the method `seqgan` from the same state for each seed, weight and objective,
 and once a seed without any (weight 0). A line of the results holds, before and after: the mean measure and score of
@@ -67,6 +68,28 @@ def described(
     return {"bits": bits, "distinct_4": figures["distinct_4"], "kl": kl, **measured(mix, table)}
 
 
+def table(lines: list[dict[str, Any]]) -> str:
+    """Return the results as Markdown, means over seeds: each objective beside the runs without any."""
+
+    def mean(some: list[dict[str, Any]], when: str, key: str) -> float:
+        values = [line[when][key] for line in some if key in line[when]]
+        return float(np.mean(values)) if values else math.nan
+
+    rows = ["| objective | weight | seeds | training music | before | without | with | score without | with |", ""]
+    rows[0] += " bits a token without | with | distinct-4 without | with |"
+    rows[1] = "| --- |" + " --- |" * 12
+    for name, weight in sorted({(line["name"], line["weight"]) for line in lines if line["name"]}):
+        those = [line for line in lines if (line["name"], line["weight"]) == (name, weight)]
+        seeds = {line["seed"] for line in those}
+        without = [line for line in lines if not line["name"] and line["seed"] in seeds]
+        cells = [mean(those, "real", name), mean(those, "before", name)]
+        for key in (name, f"{name}_score", "bits", "distinct_4"):
+            cells += [mean(without, "after", key), mean(those, "after", key)]
+        shown = ["–" if math.isnan(cell) else f"{cell:.3f}" for cell in cells]
+        rows.append(f"| `{name}` | {weight:g} | {len(those)} | " + " | ".join(shown) + " |")
+    return "\n".join(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
@@ -77,7 +100,11 @@ def main() -> None:
     parser.add_argument("--set", dest="options", action="append", default=[])
     parser.add_argument("--length", type=int)
     parser.add_argument("--samples", type=int, default=1024)
+    parser.add_argument("--table", action="store_true", help="print what is there already")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(table([json.loads(line) for line in arguments.out.read_text().splitlines()]))
+        return
     torch.set_num_threads(1)
     base = configs.load(str(arguments.run / training.CONFIG))
     base = replace(base, sequence_length=arguments.length or base.sequence_length)

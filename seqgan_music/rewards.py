@@ -25,6 +25,11 @@ MOST_EXAMPLES = 4096
 
 def check(config: Config, tokenizer: Tokenizer) -> Config:
     """Return the config with every option of its objectives written out. Raises ConfigError."""
+    if "liked" in config.objectives:
+        raise ConfigError(
+            "Objective 'liked' ranks finished pieces and is not trained towards: leave it out of [objectives], and"
+            " choose by it with sample --best-of 8 --prefer liked=1."
+        )
     mix = Mix.of(config.objectives)
     if mix.parts and not any(methods.kind(phase).takes_objectives for phase in config.phases):
         raise ConfigError(

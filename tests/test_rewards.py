@@ -97,6 +97,7 @@ MLE, SEQGAN = ChoiceConfig("mle"), ChoiceConfig("seqgan")
     ("changes", "message"),
     [
         ({"objectives": {"kee": 1}}, "no objective 'kee'. Did you mean 'key'?"),
+        ({"objectives": {"liked": 1}}, "'liked' ranks finished pieces"),
         ({"phases": (MLE,)}, "no phase here is that"),
         ({"tokenizer": ChoiceConfig("pitch_grid"), "sequence_length": 32}, "tokenizer 'pitch_grid' cuts them"),
         ({"phases": (MLE, ChoiceConfig("seqgan", {"recipe": "paper"}))}, "weigh 1.5 together"),
