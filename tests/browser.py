@@ -89,6 +89,12 @@ class Page:
         }})()"""
         assert self.run(script), condition
 
+    def drop_file(self, x: float, y: float, file: Path) -> None:
+        """Drag a file over a place of the window and let it go there."""
+        data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+
     def choose_file(self, selector: str, file: Path) -> None:
         """Give a file to a field, as a person chooses one."""
         found = self.call("Runtime.evaluate", expression=f"document.querySelector({selector!r})")["result"]

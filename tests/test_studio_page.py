@@ -207,6 +207,19 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     assert page.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
+def test_a_piece_that_is_put_away_is_gone_and_the_others_stay(page: Page) -> None:
+    write(page, 3)
+    play(page, 1)
+    page.run("document.querySelectorAll('.card')[1].querySelector('.remove').click()")
+    page.wait_until(f"!{SOUNDING}")
+    names = "[...document.querySelectorAll('.card')].map(one => one.getAttribute('aria-label'))"
+    assert page.run(names) == ["Piece A", "Piece C"]
+    assert page.run("document.activeElement.textContent") == "C"
+    page.run("document.querySelector('#clear').click()")
+    assert page.run(names) == []
+    assert page.run("document.querySelector('#empty').hidden") is False
+
+
 def test_every_control_has_a_name(page: Page) -> None:
     write(page)
     nameless = """[...document.querySelectorAll("button, input, select, a, [role=slider]")].filter(one =>
@@ -217,7 +230,7 @@ def test_every_control_has_a_name(page: Page) -> None:
 
 def test_a_dropped_file_begins_the_music(page: Page, tmp_path: Path) -> None:
     (tmp_path / "question.mid").write_bytes(midi(tune(2, 16)))
-    page.choose_file("#file", tmp_path / "question.mid")
+    page.drop_file(200, 300, tmp_path / "question.mid")  # anywhere on the page
     page.wait_until("!document.querySelector('#primer-held').hidden", 30)
     assert page.run("document.querySelector('#primer-name').textContent") == "question.mid"
     assert "16 notes" in page.run("document.querySelector('#primer-note').textContent")

@@ -132,6 +132,8 @@ export class Card {
     this.down = element("button", { type: "button", class: "icon", "aria-label": `Dislike piece ${this.letter}` }, icon("down"));
     this.up.addEventListener("click", () => this.studio.rate(this, true));
     this.down.addEventListener("click", () => this.studio.rate(this, false));
+    const away = element("button", { type: "button", class: "icon remove", "aria-label": `Put piece ${this.letter} away` }, icon("close"));
+    away.addEventListener("click", () => this.studio.putAway(this));
     const facts = [
       piece.title,
       piece.key,
@@ -146,7 +148,7 @@ export class Card {
       {},
       this.badge,
       element("div", { class: "facts" }, element("b", {}, this.#title()), element("span", {}, facts.filter(Boolean).join(" · ")), this.taste),
-      element("div", { class: "thumbs" }, this.up, this.down),
+      element("div", { class: "thumbs" }, this.up, this.down, away),
     );
   }
 

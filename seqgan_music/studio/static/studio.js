@@ -42,6 +42,11 @@ const studio = {
       say(error.message);
     }
   },
+  putAway: (card) => {
+    const next = card.root.nextElementSibling ?? card.root.previousElementSibling ?? find(".card");
+    removeCard(card);
+    (next?.querySelector(".badge") ?? find("#write")).focus();
+  },
   more: (card) => work(() => api.like({ candidate: card.piece.id, count: 3, temperature: studio.temperature() }), `More like ${card.letter}`),
   mend: async (card, bars) => {
     card.busy(true);
@@ -78,6 +83,7 @@ async function work(begin, title, card = null) {
       },
     );
     if (last.error) say(last.error);
+    else find("#heard").textContent = `${title}: ${last.candidates.length} ${last.state === "done" ? "written" : "written, then cancelled"}`;
   } catch (error) {
     say(error.message);
   }
@@ -100,7 +106,7 @@ function addCard(group, pieces) {
   cards.push(card);
   group.querySelector(".cards").append(card.root);
   for (const piece of pieces) card.add(piece);
-  while (cards.length > MOST_CARDS) removeCard(cards[0]);
+  while (cards.length > MOST_CARDS) removeCard(cards.find((one) => one.take !== player.take));
   if (!player.take) player.choose(card.take, { place: 0, play: false });
 }
 
@@ -189,7 +195,7 @@ function switchTo(index) {
 }
 
 function keys(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !player.take) return;
   const inside = event.target;
   if (inside.matches("input:not([type=checkbox]), select, textarea")) return;
   const order = [...document.querySelectorAll(".card")].map((root) => cards.find((card) => card.root === root));
