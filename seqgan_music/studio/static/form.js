@@ -29,14 +29,14 @@ export class Form {
     fields.tonic.addEventListener("change", () => (fields.mode.disabled = !fields.tonic.value));
     fields.temperature.addEventListener("input", () => this.#say());
     fields.count.addEventListener("input", () => this.#say());
-    fields.run.addEventListener("change", () => this.#runChanged());
+    fields.run.addEventListener("change", () => this.look());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       write(this.settings());
     });
     this.#dropping();
     this.#say();
-    this.#runChanged();
+    this.look();
   }
 
   settings() {
@@ -70,7 +70,8 @@ export class Form {
     find("#write").textContent = count === 1 ? "Write a piece" : `Write ${count} pieces`;
   }
 
-  async #runChanged() {
+  // Reads what there is to know of the run; whether it has a critic is known once something was written.
+  async look() {
     try {
       const run = await api.run(fields.run.value);
       if (run.name !== fields.run.value) return; // another was chosen meanwhile

@@ -13,6 +13,7 @@ const KEPT = "studio-board"; // in the tab's own storage: what a reload brings b
 const player = new Player();
 const cards = [];
 let written = 0;
+let form;
 let quiet;
 
 function say(text) {
@@ -88,6 +89,7 @@ async function work(begin, title, card = null) {
     say(error.message);
   }
   shown.remove();
+  form.look();
 }
 
 function addGroup(title) {
@@ -216,7 +218,7 @@ async function begin() {
   Object.assign(studio, { programs: offered.programs, downloads: offered.downloads.map((suffix) => [suffix, NAMES[suffix]]), can: offered.can });
   find("#about").textContent = `seqgan-music ${offered.version}`;
   find("#score-switch").hidden = !offered.can.notation;
-  const form = new Form(offered, {
+  form = new Form(offered, {
     write: (settings) => work(() => api.compose(settings), form.title(settings)),
     fail: say,
     onRun: (run) => {
