@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from seqgan_music.errors import ConfigError, InputError
 from seqgan_music.music import soundfont, synth
+from seqgan_music.music.arrangement import Arrangement
 from seqgan_music.music.formats import audio
 from seqgan_music.music.notes import Note, Piece, Tempo
 
@@ -122,7 +123,9 @@ def test_time_and_memory_are_bounded_whatever_a_piece_holds() -> None:
 def test_nothing_sounds_after_the_longest_time() -> None:
     far = int(synth.LONGEST * SECOND)
     voices = list(
-        synth._voices(Piece((Note(far - SECOND, 60, 10**9), Note(far + 1, 62, 4))), soundfont.general_midi())
+        synth._voices(
+            Arrangement.of(Piece((Note(far - SECOND, 60, 10**9), Note(far + 1, 62, 4)))), soundfont.general_midi()
+        )
     )
     assert [voice.pitch for voice in voices] == [60]
     assert voices[0].end <= (synth.LONGEST + 4) * synth.RATE
@@ -138,7 +141,7 @@ def test_many_ticks_have_the_times_of_each(changes: list[tuple[int, float]], tic
         Tempo(onset, qpm) for onset, qpm in zip(onsets, [77.0, *(qpm for _, qpm in changes)], strict=True)
     )
     piece = Piece((), tempos=tempos)
-    many = synth._seconds_at(piece, np.array(ticks))
+    many = synth.seconds_at(piece, np.array(ticks))
     assert many.tolist() == pytest.approx([piece.seconds_at(tick) for tick in ticks])
 
 

@@ -104,8 +104,12 @@ class SoundFont:
         self._zones: dict[tuple[int, int], tuple[Zone, ...]] = {}
 
     def zones(self, program: int, bank: int = 0) -> tuple[Zone, ...]:
-        """Return the zones of a General MIDI program 0..127; of the font's first one where it lacks that."""
-        key = (bank, program) if (bank, program) in self._presets else min(self._presets)
+        """Return the zones of a program 0..127; of the nearest to it where the font lacks that.
+
+        Bank 0 has the instruments, bank 128 the drum sets.
+        """
+        wanted = [(bank, program), (bank, 0), (0, program)]
+        key = next((place for place in wanted if place in self._presets), min(self._presets))
         if key not in self._zones:
             self._zones[key] = tuple(self._read(self._presets[key]))
         return self._zones[key]

@@ -1,4 +1,4 @@
-"""Piece -> stereo sound in blocks: every note is a sample of a SoundFont, resampled, looped and enveloped.
+"""Music -> stereo sound in blocks: every note is a sample of a SoundFont, resampled, looped and enveloped.
 
 A voice is one zone of the font sounding one note. Its amplitude (SoundFont 2.04, sections 8.1 and 9.5):
 
@@ -6,7 +6,7 @@ A voice is one zone of the font sounding one note. Its amplitude (SoundFont 2.04
     * min(1, t / attack) * 10^(-min(sustain, 100 (t - attack - hold) / decay) / 20)    as long as it is held
     * 10^(-100 t_off / release / 20)                                       t_off seconds after it was let go
 
-Time and memory are bounded whatever the piece holds: at most `VOICES` sound at once (past that the one that ends
+Time and memory are bounded whatever the music holds: at most `VOICES` sound at once (past that the one that ends
 first fades away), one block is in memory at a time, and nothing sounds after `LONGEST`.
 """
 
@@ -20,6 +20,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_music.music.arrangement import Arrangement
 from seqgan_music.music.notes import Note, Piece
 from seqgan_music.music.soundfont import SoundFont, Zone, general_midi
 
@@ -39,6 +40,8 @@ _SHORTEST_RELEASE = 0.06
 _FADE = 256
 """Frames over which a voice that is cut, and the end of a sample without a loop, fade out."""
 
+_DRUM_BANK = 128
+"""Where SoundFonts keep drum sets."""
 _WAVES = 1024
 """Blocks of single waves that are kept, 64 KiB each: most notes of a piece share their pitch with others."""
 _NEPERS = np.float32(-math.log(10) / 20)
@@ -67,13 +70,13 @@ class _Voice:
     """First frame that is not mixed yet."""
 
 
-def blocks(piece: Piece, font: SoundFont | None = None) -> Iterator[Stereo]:
-    """Yield the sound of a piece as blocks (<= BLOCK, 2) at `RATE`, not yet levelled: values may pass 1.
+def blocks(music: Piece | Arrangement, font: SoundFont | None = None) -> Iterator[Stereo]:
+    """Yield the sound of music as blocks (<= BLOCK, 2) at `RATE`, not yet levelled: values may pass 1.
 
-    The sound ends when the last note has died away. A piece without notes gives a tenth of a second of silence.
+    The sound ends when the last note has died away. Without notes it is a tenth of a second of silence.
     """
     font = font or general_midi()
-    coming = _voices(piece, font)
+    coming = _voices(Arrangement.of(music), font)
     following = next(coming, None)
     if following is None:
         yield np.zeros((RATE // 10, 2), dtype=np.float32)
@@ -109,12 +112,17 @@ def _with_room(active: list[_Voice], now: int) -> list[_Voice]:
     return [voice for voice in active if voice is not first]
 
 
-def _voices(piece: Piece, font: SoundFont) -> Iterator[_Voice]:
-    """Yield the voices of a piece by the frame at which they are struck."""
-    zones = font.zones(piece.program)
-    ticks = np.array([(note.onset, note.end) for note in piece.notes], dtype=np.int64).reshape(-1, 2)
-    frames = np.rint(np.minimum(_seconds_at(piece, ticks), LONGEST) * RATE).astype(np.int64)
-    for note, (start, off) in zip(piece.notes, frames.tolist(), strict=True):
+def _voices(music: Arrangement, font: SoundFont) -> Iterator[_Voice]:
+    """Yield the voices of all tracks by the frame at which they are struck."""
+    struck = [
+        (note, font.zones(track.program, _DRUM_BANK if track.drums else 0))
+        for track in music.tracks
+        for note in track.notes
+    ]
+    ticks = np.array([(note.onset, note.end) for note, _ in struck], dtype=np.int64).reshape(-1, 2)
+    frames = np.rint(np.minimum(seconds_at(music, ticks), LONGEST) * RATE).astype(np.int64)
+    for index in np.argsort(frames[:, 0], kind="stable").tolist():
+        (note, zones), (start, off) = struck[index], frames[index].tolist()
         if start < LONGEST * RATE:
             for zone in _struck(zones, note):
                 yield _voice(zone, note, start, off)
@@ -210,10 +218,10 @@ def _interpolated(samples: Mono, zone: Zone, position: npt.NDArray[np.floating])
     return curved
 
 
-def _seconds_at(piece: Piece, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def seconds_at(music: Arrangement | Piece, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return `Piece.seconds_at` of many ticks, in one pass through the tempo map."""
-    onsets = np.array([tempo.onset for tempo in piece.tempos])
-    a_tick = np.array([60 / (tempo.qpm * piece.ticks_per_beat) for tempo in piece.tempos])
+    onsets = np.array([tempo.onset for tempo in music.tempos])
+    a_tick = np.array([60 / (tempo.qpm * music.ticks_per_beat) for tempo in music.tempos])
     until = np.concatenate([[0.0], np.cumsum(np.diff(onsets) * a_tick[:-1])])
     last = np.maximum(0, np.searchsorted(onsets, ticks, side="right") - 1)
     seconds: npt.NDArray[np.float64] = until[last] + (ticks - onsets[last]) * a_tick[last]

@@ -1,4 +1,4 @@
-"""Piece -> sound: WAV, FLAC, MP3 or OGG, stereo, all at one loudness so that pieces can be compared."""
+"""Music -> sound: WAV, FLAC, MP3 or OGG, stereo, all at one loudness so that pieces can be compared."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import numpy as np
 
 from seqgan_music.errors import ConfigError
 from seqgan_music.files import replacing
+from seqgan_music.music.arrangement import Arrangement
+from seqgan_music.music.formats import Options
 from seqgan_music.music.notes import Piece
 from seqgan_music.music.synth import BLOCK, RATE, Stereo, blocks
 
@@ -34,32 +36,59 @@ _KEPT = 300 * RATE // BLOCK
 """Blocks of sound that are kept while its level is measured; longer pieces are rendered twice instead."""
 
 
-def write_audio(piece: Piece, path: Path, *, font: SoundFont | None = None) -> None:
-    """Write a piece as sound, in the format that the suffix names. Raises ConfigError, OutputError."""
+class Audio:
+    """Sound files, played by the instruments of a SoundFont."""
+
+    suffixes = tuple(f".{kind}" for kind in FORMATS)
+    about = "sound, played by FluidSynth where it is installed and by our own player elsewhere"
+    score = None
+
+    def absent(self, suffix: str) -> str | None:
+        """Return None: the player and a font come along."""
+        return None
+
+    def check(self, music: Arrangement | None, options: Options) -> None:
+        """Refuse a SoundFont that cannot be played. Raises InputError."""
+        _font(options)
+
+    def write(self, music: Arrangement, path: Path, options: Options) -> None:
+        """Write the sound. Raises InputError."""
+        with path.open("w+b") as file:
+            _encode(music, path.suffix.lower().removeprefix("."), file, _font(options))
+
+
+def _font(options: Options) -> SoundFont | None:
+    from seqgan_music.music import soundfont
+
+    return soundfont.load(options.soundfont) if options.soundfont else None
+
+
+def write_audio(music: Piece | Arrangement, path: Path, *, font: SoundFont | None = None) -> None:
+    """Write music as sound, in the format that the suffix names. Raises ConfigError, OutputError."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise ConfigError(f"Sound is written as {', '.join(f'.{name}' for name in FORMATS)}, not '{path.name}'.")
     with replacing(path) as temporary, temporary.open("w+b") as file:
-        _encode(piece, kind, file, font)
+        _encode(music, kind, file, font)
 
 
-def audio_bytes(piece: Piece, kind: str = "mp3", *, font: SoundFont | None = None) -> bytes:
-    """Return a piece as a file of sound; `kind` is one of `FORMATS`."""
+def audio_bytes(music: Piece | Arrangement, kind: str = "mp3", *, font: SoundFont | None = None) -> bytes:
+    """Return music as a file of sound; `kind` is one of `FORMATS`."""
     data = BytesIO()
-    _encode(piece, kind, data, font)
+    _encode(music, kind, data, font)
     return data.getvalue()
 
 
-def render(piece: Piece, *, font: SoundFont | None = None) -> Stereo:
-    """Return the whole sound of a piece (N, 2) at `RATE` frames a second, levelled. 350 kB a second of music."""
-    return np.concatenate(list(_levelled(piece, font)))
+def render(music: Piece | Arrangement, *, font: SoundFont | None = None) -> Stereo:
+    """Return the whole sound of music (N, 2) at `RATE` frames a second, levelled. 350 kB a second of music."""
+    return np.concatenate(list(_levelled(music, font)))
 
 
-def _levelled(piece: Piece, font: SoundFont | None) -> Iterator[Stereo]:
-    """Yield the blocks of a piece at `LOUDNESS`."""
+def _levelled(music: Piece | Arrangement, font: SoundFont | None) -> Iterator[Stereo]:
+    """Yield the blocks of music at `LOUDNESS`."""
     kept: list[Stereo] | None = []
     peak, energies = 0.0, []
-    for block in blocks(piece, font):
+    for block in blocks(music, font):
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         energies.append(float(np.square(block, dtype=np.float64).mean()))
         if kept is not None:
@@ -68,11 +97,11 @@ def _levelled(piece: Piece, font: SoundFont | None) -> Iterator[Stereo]:
     gate = max(energies) / 100
     loud = math.sqrt(fmean(energy for energy in energies if energy >= gate))
     gain = min(10 ** (LOUDNESS / 20) / loud, 10 ** (PEAK / 20) / peak) if peak else 1.0
-    for block in kept if kept is not None else blocks(piece, font):
+    for block in kept if kept is not None else blocks(music, font):
         yield block * np.float32(gain)
 
 
-def _encode(piece: Piece, kind: str, file: IO[bytes], font: SoundFont | None) -> None:
+def _encode(music: Piece | Arrangement, kind: str, file: IO[bytes], font: SoundFont | None) -> None:
     import soundfile
 
     lossy = {"compression_level": _COMPRESSION, "bitrate_mode": "VARIABLE"}
@@ -80,7 +109,7 @@ def _encode(piece: Piece, kind: str, file: IO[bytes], font: SoundFont | None) ->
     guarded = _Guarded(file)
     # In blocks: libsndfile's OGG encoder puts a whole call on the stack, and ends the process after 50 seconds.
     with soundfile.SoundFile(guarded, "w", samplerate=RATE, channels=2, **settings) as sound:
-        for block in _levelled(piece, font):
+        for block in _levelled(music, font):
             sound.write(block)
             guarded.check()
     guarded.check()
