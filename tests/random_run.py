@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,9 +15,16 @@ from seqgan_music.music import tokenizers, vocabulary
 from seqgan_music.tokenset import Splits, TokenSet
 
 
-def make_run(run: Path, tokenizer: str = "note_event", *, typical: object = None, vocabulary_size: int = 0) -> Path:
+def make_run(
+    run: Path,
+    tokenizer: str = "note_event",
+    *,
+    typical: object = None,
+    vocabulary_size: int = 0,
+    options: Mapping[str, object] | None = None,
+) -> Path:
     """Write a run whose generator has H = 16; a `vocabulary_size` makes it disagree with its tokenizer."""
-    made = tokenizers.create(tokenizer, {}, 12)
+    made = tokenizers.create(tokenizer, options or {}, 12)
     size = vocabulary_size or len(made.vocabulary)
     generator = Generator(size, size, GeneratorConfig(embedding=8, hidden=16))
     generator.initialise(torch.Generator().manual_seed(1))

@@ -7,9 +7,9 @@ resampling, Rubin 1988). A longer gap is written bar by bar; where few candidate
 anew (systematically; Gordon, Salmond and Smith 1993), and so on over further gaps.
 
 Exact, as N grows: the distribution of the gaps given all that is kept, under the generator at temperature 1, of ids
-in which kept music stands as `encode` writes it. Masks (a key, a range, the bar lines) are conditions, not detours:
-a candidate's weight has the probability that each mask left. Temperature, top-k and top-p shape how candidates are
-written; what is kept is weighed at temperature 1.
+in which kept music stands as `encode` writes it. Masks (bar lines, kept notes that sound on) are conditions, not
+detours: a candidate's weight has the probability that each mask left. Temperature, top-k, top-p, a key and a range
+shape how candidates are written; what is kept is weighed at temperature 1.
 
 Estimates: N is finite (`effective` says how many candidates the choice rested on); and what lies further than
 HORIZON ids behind a gap does not count for it, nor do later gaps that lie behind it.
@@ -17,6 +17,7 @@ HORIZON ids behind a gap does not count for it, nor do later gaps that lie behin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,34 @@ class Window:
     """Log weight of the number of notes that begin in it."""
 
 
+class PitchIds:
+    """Which ids of a vocabulary name a pitch, and the generator's choice of pitch narrowed to some of them."""
+
+    def __init__(self, vocabulary: Sequence[str], device: torch.device) -> None:
+        pitches = [re.fullmatch(r"PITCH\((\d+)\)", name) for name in vocabulary]
+        self._pitch = torch.tensor([int(match[1]) if match else -1 for match in pitches], device=device)  # (V,)
+
+    def outside(self, pitches: frozenset[int] | None) -> Tensor | None:
+        """Return the ids (V,) of all other pitches; None where all are welcome."""
+        if pitches is None:
+            return None
+        wanted = torch.tensor(sorted(pitches), device=self._pitch.device)
+        return (self._pitch >= 0) & ~torch.isin(self._pitch, wanted)
+
+    def restricted(self, log_p: Tensor, stay: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p (M, V), the chance of some pitch now being that of one inside, and the ids (M, V) outside.
+
+        `stay` (M, V) are the ids that may come next. To mask pitches alone would leave more to all other ids: music
+        in a narrow range would be one of rests.
+        """
+        pitch = stay & (self._pitch >= 0)
+        inside = pitch & ~outside
+        some = log_p.masked_fill(~pitch, _NONE).logsumexp(1, keepdim=True)
+        left = log_p.masked_fill(~inside, _NONE).logsumexp(1, keepdim=True)
+        raised = torch.where(inside, log_p + (some - left), log_p)
+        return raised, pitch & outside
+
+
 @dataclass(frozen=True)
 class Filled:
     """What was chosen, its new ids, and how many candidates the least certain of its choices rested on."""
@@ -71,6 +100,7 @@ class Particles:
         controls: Controls,
         rng: torch.Generator,
         *,
+        pitches: PitchIds,
         candidates: int,
         most_ids: Callable[[Window], int],
         weigh: Callable[[Sequence[Filling], int], Sequence[float]],
@@ -79,6 +109,8 @@ class Particles:
         self._generator, self._controls, self._rng = generator, controls, rng
         self._candidates, self._most_ids, self._weigh, self._on_token = candidates, most_ids, weigh, on_token
         self._device = generator.output.weight.device
+        self._pitches = pitches
+        self._outside: Tensor | None = None
 
     def fill(self, filling: Filling, windows: Sequence[Window], end: int) -> Filled:
         """Fill the windows of a piece that ends at tick `end`. Raises RunError where no candidate is left."""
@@ -100,13 +132,13 @@ class Particles:
                 filling.open(
                     window.end,
                     bound=window.bound,
-                    pitches=window.pitches,
                     heard_after=window.heard_after,
                     closes=closes,
                     last=index + 1 == len(windows) and window.end == end,
                 )
             if len(self._fillings) == 1:
                 self._select([0] * self._candidates)
+            self._outside = self._pitches.outside(window.pitches)
             self._write(window)
             if window.weigh is not None:
                 self._log_weights += torch.tensor([window.weigh(self._began(f, window)) for f in self._fillings])
@@ -143,16 +175,20 @@ class Particles:
         self._on_token()
         rows = [rows[place] for place in going]
         controls = self._controls
-        log_p = (logits[going] / controls.temperature).log_softmax(1)  # (M, V)
+        freely = log_p = (logits[going] / controls.temperature).log_softmax(1)  # (M, V)
         masks = [self._fillings[row].masks() for row in rows]
         leave = torch.from_numpy(np.stack([mask[1] for mask in masks])).to(self._device)
         allowed = torch.from_numpy(np.stack([mask[0] | mask[1] for mask in masks])).to(self._device)
+        if self._outside is not None:
+            stay = torch.from_numpy(np.stack([mask[0] for mask in masks])).to(self._device)
+            log_p, outside = self._pitches.restricted(log_p, stay, self._outside)
+            allowed &= ~outside
         given = torch.zeros(len(rows), dtype=torch.float64)
         for place, row in enumerate(rows):
             left = self._left[row]
             if left is not None:  # it is known already that one of these comes next
                 allowed[place] &= left[0]
-                given[place] = float(log_p[place][left[0]].logsumexp(0))
+                given[place] = float(freely[place][left[0]].logsumexp(0))
                 self._left[row] = None
         masked = log_p.masked_fill(~allowed, _NONE)
         mass = masked.logsumexp(1).double().cpu()

@@ -22,7 +22,7 @@ from seqgan_music.compose.bars import bars_of
 from seqgan_music.compose.controls import Controls
 from seqgan_music.compose.primers import Primer
 from seqgan_music.errors import ConfigError
-from seqgan_music.music.notes import DEFAULT_VELOCITY, Bar, Note, Piece
+from seqgan_music.music.notes import Bar, Note, Piece
 
 if TYPE_CHECKING:
     from seqgan_music.compose.particles import Window
@@ -117,7 +117,8 @@ class Rewriting:
         kept = self.kept_notes(after=until)
         new = filling.new_notes()
         if not self.holds_loudness:
-            velocity = median_low([note.velocity for note in kept]) if kept else DEFAULT_VELOCITY
+            like = self.kept_notes() or self.primer.source.notes
+            velocity = median_low([note.velocity for note in like])
             new = [replace(note, velocity=velocity) for note in new]
         tempos = self.primer.source.tempos if self.in_ticks else self.primer.piece.tempos
         return replace(self.primer.piece, notes=tuple(sorted([*kept, *new])), tempos=tempos)

@@ -66,16 +66,9 @@ class Filling(Protocol):
         ...
 
     def open(
-        self,
-        until: int,
-        *,
-        bound: int,
-        pitches: Collection[int] | None = None,
-        heard_after: int = -1,
-        closes: bool = True,
-        last: bool = False,
+        self, until: int, *, bound: int, heard_after: int = -1, closes: bool = True, last: bool = False
     ) -> None:
-        """Let new notes begin from here up to tick `until`, of `pitches` only, none to sound past tick `bound`.
+        """Let new notes begin from here up to tick `until`, none to sound past tick `bound`.
 
         The gap is not over before something has sounded after tick `heard_after`. `closes` is false where the gap
         is opened again right after this part of it, `last` true where the piece is to end with it.

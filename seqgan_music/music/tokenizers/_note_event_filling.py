@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,6 @@ class NoteEventFilling:
         self._bound = 0
         self._heard_after = -1
         self._closes, self._last = True, False
-        self._pitches = ALL_PITCHES
         self._ringing: list[tuple[int, int]] = []  # (pitch as a bit, end) of kept notes that sound into the gap
 
     def copy(self) -> NoteEventFilling:
@@ -63,21 +62,13 @@ class NoteEventFilling:
         return ids
 
     def open(
-        self,
-        until: int,
-        *,
-        bound: int,
-        pitches: Collection[int] | None = None,
-        heard_after: int = -1,
-        closes: bool = True,
-        last: bool = False,
+        self, until: int, *, bound: int, heard_after: int = -1, closes: bool = True, last: bool = False
     ) -> None:
-        """Let new notes begin from here up to tick `until`, of `pitches` only, none to sound past tick `bound`."""
+        """Let new notes begin from here up to tick `until`, none to sound past tick `bound`."""
         start = self._window[1]
         self._window = (start, until)
         self._bound, self._heard_after = bound, heard_after
         self._closes, self._last = closes, last
-        self._pitches = ALL_PITCHES if pitches is None else _bits(pitches)
         new = set(self._new)
         self._ringing = [
             (1 << pitch, onset + duration)
@@ -162,12 +153,8 @@ class NoteEventFilling:
         return any(span.start == tick for span in self._spans)
 
     def _asked(self, onset: int) -> int:
-        asked = self._pitches
+        asked = ALL_PITCHES
         for bit, end in self._ringing:
             if end > onset:
                 asked &= ~bit
         return asked
-
-
-def _bits(pitches: Collection[int]) -> int:
-    return sum(1 << (pitch - LOWEST_PITCH) for pitch in set(map(int, pitches)) if pitch in PITCHES)
