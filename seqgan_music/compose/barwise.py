@@ -60,7 +60,7 @@ def _opening(generator: Generator, tokenizer: Tokenizer, controls: Controls, rng
             top_k=controls.top_k,
             top_p=controls.top_p,
             prefixes=[ids] if ids else None,
-            constraint=_Next(tokenizer.grammar(prefix=ids)),
+            constraint=_Next(tokenizer.grammar(pitches=controls.pitches(1), prefix=ids)),
         )
         ids.append(token)
     return ids

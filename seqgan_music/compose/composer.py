@@ -343,7 +343,9 @@ class Composer:
         weigh: Callable[[Sequence[Filling], int], Sequence[float]],
         on_token: Callable[[], object],
     ) -> Particles:
-        from seqgan_music.compose.particles import Particles, PitchIds
+        import torch
+
+        from seqgan_music.compose.particles import Particles
 
         def most_ids(window: Window) -> int:
             return _TOKENS_A_BEAT * (1 + (window.end - window.start) // self.tokenizer.ticks_per_beat)
@@ -352,7 +354,7 @@ class Composer:
             self.generator,
             controls,
             rng,
-            pitches=PitchIds(self.tokenizer.vocabulary, self.generator.output.weight.device),
+            pitches=torch.tensor([name.startswith("PITCH(") for name in self.tokenizer.vocabulary]),
             candidates=candidates,
             most_ids=most_ids,
             weigh=weigh,

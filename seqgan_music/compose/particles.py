@@ -17,7 +17,6 @@ HORIZON ids behind a gap does not count for it, nor do later gaps that lie behin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -54,34 +53,6 @@ class Window:
     """Log weight of the number of notes that begin in it."""
 
 
-class PitchIds:
-    """Which ids of a vocabulary name a pitch, and the generator's choice of pitch narrowed to some of them."""
-
-    def __init__(self, vocabulary: Sequence[str], device: torch.device) -> None:
-        pitches = [re.fullmatch(r"PITCH\((\d+)\)", name) for name in vocabulary]
-        self._pitch = torch.tensor([int(match[1]) if match else -1 for match in pitches], device=device)  # (V,)
-
-    def outside(self, pitches: frozenset[int] | None) -> Tensor | None:
-        """Return the ids (V,) of all other pitches; None where all are welcome."""
-        if pitches is None:
-            return None
-        wanted = torch.tensor(sorted(pitches), device=self._pitch.device)
-        return (self._pitch >= 0) & ~torch.isin(self._pitch, wanted)
-
-    def restricted(self, log_p: Tensor, stay: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log p (M, V), the chance of some pitch now being that of one inside, and the ids (M, V) outside.
-
-        `stay` (M, V) are the ids that may come next. To mask pitches alone would leave more to all other ids: music
-        in a narrow range would be one of rests.
-        """
-        pitch = stay & (self._pitch >= 0)
-        inside = pitch & ~outside
-        some = log_p.masked_fill(~pitch, _NONE).logsumexp(1, keepdim=True)
-        left = log_p.masked_fill(~inside, _NONE).logsumexp(1, keepdim=True)
-        raised = torch.where(inside, log_p + (some - left), log_p)
-        return raised, pitch & outside
-
-
 @dataclass(frozen=True)
 class Filled:
     """What was chosen, its new ids, and how many candidates the least certain of its choices rested on."""
@@ -92,7 +63,10 @@ class Filled:
 
 
 class Particles:
-    """N candidates on their way through the windows. `weigh(fillings, until)` adds log weights before a choice."""
+    """N candidates on their way through the windows.
+
+    `pitches` (V,) tells which ids name pitches; `weigh(fillings, until)` adds log weights (N,) before a choice.
+    """
 
     def __init__(
         self,
@@ -100,7 +74,7 @@ class Particles:
         controls: Controls,
         rng: torch.Generator,
         *,
-        pitches: PitchIds,
+        pitches: Tensor,
         candidates: int,
         most_ids: Callable[[Window], int],
         weigh: Callable[[Sequence[Filling], int], Sequence[float]],
@@ -109,8 +83,7 @@ class Particles:
         self._generator, self._controls, self._rng = generator, controls, rng
         self._candidates, self._most_ids, self._weigh, self._on_token = candidates, most_ids, weigh, on_token
         self._device = generator.output.weight.device
-        self._pitches = pitches
-        self._outside: Tensor | None = None
+        self._pitches = pitches.to(self._device)
 
     def fill(self, filling: Filling, windows: Sequence[Window], end: int) -> Filled:
         """Fill the windows of a piece that ends at tick `end`. Raises RunError where no candidate is left."""
@@ -132,13 +105,13 @@ class Particles:
                 filling.open(
                     window.end,
                     bound=window.bound,
+                    pitches=window.pitches,
                     heard_after=window.heard_after,
                     closes=closes,
                     last=index + 1 == len(windows) and window.end == end,
                 )
             if len(self._fillings) == 1:
                 self._select([0] * self._candidates)
-            self._outside = self._pitches.outside(window.pitches)
             self._write(window)
             if window.weigh is not None:
                 self._log_weights += torch.tensor([window.weigh(self._began(f, window)) for f in self._fillings])
@@ -177,12 +150,11 @@ class Particles:
         controls = self._controls
         freely = log_p = (logits[going] / controls.temperature).log_softmax(1)  # (M, V)
         masks = [self._fillings[row].masks() for row in rows]
-        leave = torch.from_numpy(np.stack([mask[1] for mask in masks])).to(self._device)
-        allowed = torch.from_numpy(np.stack([mask[0] | mask[1] for mask in masks])).to(self._device)
-        if self._outside is not None:
-            stay = torch.from_numpy(np.stack([mask[0] for mask in masks])).to(self._device)
-            log_p, outside = self._pitches.restricted(log_p, stay, self._outside)
-            allowed &= ~outside
+        stay, leave, wanted = (
+            torch.from_numpy(np.stack(kind)).to(self._device) for kind in zip(*masks, strict=True)
+        )
+        allowed = wanted | leave
+        log_p = self._narrowed(log_p, stay, wanted)
         given = torch.zeros(len(rows), dtype=torch.float64)
         for place, row in enumerate(rows):
             left = self._left[row]
@@ -210,6 +182,18 @@ class Particles:
                 self._ids[row].append(token)
                 drawn[going[place]] = token
         return drawn
+
+    def _narrowed(self, log_p: Tensor, stay: Tensor, wanted: Tensor) -> Tensor:
+        """Return log p (M, V) where the chance of some pitch is now that of a wanted one.
+
+        To mask pitches alone would leave more to all other ids: music in a narrow range would be one of rests.
+        """
+        if torch.equal(stay, wanted):
+            return log_p
+        some = log_p.masked_fill(~(stay & self._pitches), _NONE).logsumexp(1, keepdim=True)
+        inside = wanted & self._pitches
+        left = log_p.masked_fill(~inside, _NONE).logsumexp(1, keepdim=True)
+        return torch.where(inside, log_p + (some - left), log_p)
 
     def _cross(self, start: int) -> None:
         """Go from one window to the next of the same gap; only a change of meter is written between them."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,17 @@ class Grammar(Protocol):
         ...
 
 
+class Masks(NamedTuple):
+    """What may come next in a gap, each (V,)."""
+
+    stay: npt.NDArray[np.bool_]
+    """Ids that go on with it."""
+    leave: npt.NDArray[np.bool_]
+    """Ids that say that it is over."""
+    wanted: npt.NDArray[np.bool_]
+    """Those of `stay` but for pitches that are not among the ones asked for."""
+
+
 class Filling(Protocol):
     """One way to fill the gaps of a piece with new notes, as far as it has come, from the start on.
 
@@ -66,17 +77,25 @@ class Filling(Protocol):
         ...
 
     def open(
-        self, until: int, *, bound: int, heard_after: int = -1, closes: bool = True, last: bool = False
+        self,
+        until: int,
+        *,
+        bound: int,
+        pitches: Collection[int] | None = None,
+        heard_after: int = -1,
+        closes: bool = True,
+        last: bool = False,
     ) -> None:
         """Let new notes begin from here up to tick `until`, none to sound past tick `bound`.
 
+        `pitches` are those that are asked for: they bind who draws, see `Masks`.
         The gap is not over before something has sounded after tick `heard_after`. `closes` is false where the gap
         is opened again right after this part of it, `last` true where the piece is to end with it.
         """
         ...
 
-    def masks(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """(V,) twice: ids that go on with this gap, ids that say that it is over. Neither: a dead end."""
+    def masks(self) -> Masks:
+        """What may come next; nothing at a dead end."""
         ...
 
     def advance(self, token: int) -> None:

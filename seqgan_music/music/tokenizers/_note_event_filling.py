@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.music.notes import LOWEST_PITCH, PITCHES, Note
+from seqgan_music.music.tokenizers import Masks
 from seqgan_music.music.tokenizers._note_event_language import (
     ALL_PITCHES,
     Event,
@@ -42,6 +43,7 @@ class NoteEventFilling:
         self._bound = 0
         self._heard_after = -1
         self._closes, self._last = True, False
+        self._pitches = ALL_PITCHES
         self._ringing: list[tuple[int, int]] = []  # (pitch as a bit, end) of kept notes that sound into the gap
 
     def copy(self) -> NoteEventFilling:
@@ -62,13 +64,21 @@ class NoteEventFilling:
         return ids
 
     def open(
-        self, until: int, *, bound: int, heard_after: int = -1, closes: bool = True, last: bool = False
+        self,
+        until: int,
+        *,
+        bound: int,
+        pitches: Collection[int] | None = None,
+        heard_after: int = -1,
+        closes: bool = True,
+        last: bool = False,
     ) -> None:
         """Let new notes begin from here up to tick `until`, none to sound past tick `bound`."""
         start = self._window[1]
         self._window = (start, until)
         self._bound, self._heard_after = bound, heard_after
         self._closes, self._last = closes, last
+        self._pitches = ALL_PITCHES if pitches is None else _bits(pitches)
         new = set(self._new)
         self._ringing = [
             (1 << pitch, onset + duration)
@@ -78,8 +88,21 @@ class NoteEventFilling:
         ]
         self.done = False
 
-    def masks(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """(V,) twice: ids that go on with this gap, and ids that say that it is over."""
+    def masks(self) -> Masks:
+        """What may come next."""
+        stay, leave = self._free_masks()
+        wanted = stay
+        if self._pitches != ALL_PITCHES:
+            grammar = self._grammar
+            onset = max(grammar.cursor, grammar.bar_start) if grammar.phase == "free" else grammar.onset
+            grammar.ask(self._asked(onset) & self._pitches)
+            names = slice(self._layout.pitch, self._layout.pitch + len(PITCHES))
+            wanted = stay.copy()
+            wanted[names] &= grammar.allowed()[names]
+        return Masks(stay, leave, wanted)
+
+    def _free_masks(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Ids that go on with this gap and ids that end it, whatever pitches are asked for."""
         grammar, at = self._grammar, self._layout
         (start, until), free = self._window, grammar.phase == "free"
         implied = max(grammar.cursor, grammar.bar_start)
@@ -120,7 +143,7 @@ class NoteEventFilling:
 
     def advance(self, token: int) -> None:
         """Take an id that goes on, or end this gap at one that says that it is over, which is not written."""
-        stay, _ = self.masks()
+        stay, _ = self._free_masks()
         if not stay[token]:
             self.done = True
             return
@@ -158,3 +181,7 @@ class NoteEventFilling:
             if end > onset:
                 asked &= ~bit
         return asked
+
+
+def _bits(pitches: Collection[int]) -> int:
+    return sum(1 << (pitch - LOWEST_PITCH) for pitch in set(map(int, pitches)) if pitch in PITCHES)

@@ -8,12 +8,12 @@ The grid cannot tell a note that is held from one struck again: a new note besid
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from seqgan_music.music.notes import LOWEST_PITCH, Note
+from seqgan_music.music.notes import LOWEST_PITCH, PITCHES, Note
+from seqgan_music.music.tokenizers import Masks
 
 
 class PitchGridFilling:
@@ -29,6 +29,7 @@ class PitchGridFilling:
         self._new: list[bool] = []
         self._until = 0  # steps
         self._open = 0  # steps up to which new notes may begin
+        self._pitches: Collection[int] | None = None
         self._heard_after = -1
 
     def copy(self) -> PitchGridFilling:
@@ -46,16 +47,23 @@ class PitchGridFilling:
         return ids
 
     def open(
-        self, until: int, *, bound: int, heard_after: int = -1, closes: bool = True, last: bool = False
+        self,
+        until: int,
+        *,
+        bound: int,
+        pitches: Collection[int] | None = None,
+        heard_after: int = -1,
+        closes: bool = True,
+        last: bool = False,
     ) -> None:
         """Let new notes begin from here up to tick `until`, none to sound past tick `bound`."""
         self._open = self._steps(until)
         self._until = min(self._steps(bound), self._open + (self._remains(self._open) if closes else 0))
-        self._heard_after = heard_after
+        self._pitches, self._heard_after = pitches, heard_after
         self.done = len(self._ids) >= self._until
 
-    def masks(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """(V,) twice: ids that go on with this gap, and none, as its steps are counted."""
+    def masks(self) -> Masks:
+        """What may come next; none ends a gap, as its steps are counted."""
         stay = np.zeros(self._size, dtype=np.bool_)
         here = len(self._ids)
         held = self._held()
@@ -70,7 +78,10 @@ class PitchGridFilling:
             must = here == self._until - 1 and not self._heard()
             if self._rest is not None and not must:
                 stay[self._rest] = True
-        return stay, np.zeros_like(stay)
+        wanted = stay.copy()
+        if held is None and here < self._open and self._pitches is not None:
+            wanted[self._first :] = [pitch in self._pitches for pitch in PITCHES]
+        return Masks(stay, np.zeros_like(stay), wanted)
 
     def advance(self, token: int) -> None:
         """Take an id; the last step ends the gap."""
