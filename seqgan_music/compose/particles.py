@@ -150,9 +150,8 @@ class Particles:
         controls = self._controls
         freely = log_p = (logits[going] / controls.temperature).log_softmax(1)  # (M, V)
         masks = [self._fillings[row].masks() for row in rows]
-        stay, leave, wanted = (
-            torch.from_numpy(np.stack(kind)).to(self._device) for kind in zip(*masks, strict=True)
-        )
+        kinds = [torch.from_numpy(np.stack(kind)).to(self._device) for kind in zip(*masks, strict=True)]
+        stay, leave, wanted = kinds  # (M, V) each
         allowed = wanted | leave
         log_p = self._narrowed(log_p, stay, wanted)
         given = torch.zeros(len(rows), dtype=torch.float64)
