@@ -122,7 +122,7 @@ def main() -> None:
         document = {name: {**every.document()[name], "weight": weight}} if name else {}
         config = training.check(replace(base, seed=seed, objectives=document, phases=(phase,)))
         with tempfile.TemporaryDirectory() as folder:
-            given = rewards.objective(config, tokenizer)
+            given = rewards.objective(config, tokenizer, Path(folder))
             trainer = Trainer(Path(folder), config, splits, CPU, objective=given)
             trainer.generator.load_state_dict(checkpoint.unprefixed(start, "generator"))
             before = checkpoint.load_generator(arguments.run)

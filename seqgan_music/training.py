@@ -106,8 +106,8 @@ class Run:
             self.config,
             self.splits,
             self.device,
-            objective=rewards.objective(self.config, self.tokenizer),
-            probe=rewards.probe(self.config, self.tokenizer),
+            objective=rewards.objective(self.config, self.tokenizer, self.folder),
+            probe=rewards.probe(self.config, self.tokenizer, self.folder),
         )
 
     @classmethod
@@ -127,6 +127,7 @@ class Run:
         config = check(config)
         check_sizes(config)
         run_folders.check_free(out or run_folders.RUNS / "new", CONFIG)
+        rated = rewards.rated(config)
         say(f"Device: {devices.describe(device)}")
         if music is None:
             music = embedded.default_folder(progress=True)
@@ -138,6 +139,7 @@ class Run:
         splits, changed = corpus.tokenize(scan, config.corpus, tokenizer)
         config = rewards.aimed(config, tokenizer, splits.train)
         with run_folders.new_folder(out, CONFIG) as folder, _enough_memory():
+            rewards.keep(rated, folder)
             run = cls(folder, config, tokenizer, splits, device)
             say(run.describe())
             if changed:

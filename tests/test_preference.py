@@ -238,8 +238,8 @@ def test_liked_without_ratings_is_neutral_and_says_so(run: Path) -> None:
     ("text", "message"),
     [
         ("likd=1", "no objective 'likd'. Did you mean 'liked'?"),
-        ("liked=-1", "weight of 'liked' must be 0 to 100"),
-        ("liked=much", "weight of 'liked' must be 0 to 100"),
+        ("liked=-1", "weight of objective 'liked' must be 0 to 100"),
+        ("liked=much", "weight of objective 'liked' must be 0 to 100"),
         ("liked.target=1", "takes a weight and nothing else"),
         ("key=0,liked=0", "nothing to prefer"),
         ("key.target=1", "has no weight"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import made_up_music
 import numpy as np
 import pytest
 import torch
@@ -15,9 +17,9 @@ from test_methods import lstm as oracle_lstm
 from tunes import tune, write
 
 from seqgan_music import config as configs
-from seqgan_music import rewards, training
+from seqgan_music import preference, rewards, training
 from seqgan_music.config import ChoiceConfig, Config
-from seqgan_music.errors import ConfigError
+from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.learning.discriminators import PlainScorer
 from seqgan_music.learning.mixing import MixedScorer, Objective
 from seqgan_music.learning.trainer import Trainer
@@ -25,9 +27,11 @@ from seqgan_music.music import note_tables, tokenizers
 from seqgan_music.music.notes import Note, Piece
 from seqgan_music.music.objectives import Mix
 from seqgan_music.oracle_benchmark import settings
+from seqgan_music.preference import ratings
 from seqgan_music.tokenset import TokenSet
 
 TOKENIZER = tokenizers.create("note_event", {}, 12)
+NOWHERE = Path("no-run")
 
 
 def row(*pitches: int) -> list[int]:
@@ -74,17 +78,17 @@ def test_targets_are_the_median_over_openings_of_the_training_music() -> None:
 def test_the_reward_of_ids_is_that_of_the_pieces_they_decode_to() -> None:
     ids = torch.tensor([row(60, 62, 64), row(60, 72, 84), row(60, 61, 62)])
     document = {"range": {"weight": 0.5, "target": 4}, "ending": 1}
-    found = rewards.objective(Config(objectives=document), TOKENIZER)
+    found = rewards.objective(Config(objectives=document), TOKENIZER, NOWHERE)
     assert found is not None
     assert found.weight == 1.5
     pieces = [TOKENIZER.decode(one).piece for one in ids.tolist()]
     expected = Mix.of(document).rewards(note_tables.of_pieces(pieces))
     torch.testing.assert_close(found.rewards(ids), torch.from_numpy(expected).float())
-    assert rewards.objective(Config(), TOKENIZER) is None
+    assert rewards.objective(Config(), TOKENIZER, NOWHERE) is None
 
 
 def test_the_log_has_the_mean_score_of_each_objective() -> None:
-    probe = rewards.probe(Config(objectives={"range": {"weight": 1, "target": 0}, "ending": 1}), TOKENIZER)
+    probe = rewards.probe(Config(objectives={"range": {"weight": 1, "target": 0}, "ending": 1}), TOKENIZER, NOWHERE)
     assert probe is not None
     cut = torch.tensor([row(60, 60)[:-1], row(66, 60)[:-1]])
     assert probe(cut) == {"objective_range": pytest.approx((1 + 0.5) / 2)}  # no ending without an end
@@ -97,7 +101,9 @@ MLE, SEQGAN = ChoiceConfig("mle"), ChoiceConfig("seqgan")
     ("changes", "message"),
     [
         ({"objectives": {"kee": 1}}, "no objective 'kee'. Did you mean 'key'?"),
-        ({"objectives": {"liked": 1}}, "'liked' ranks finished pieces"),
+        ({"objectives": {"liked": 1}}, "name the run that has them"),
+        ({"objectives": {"liked": {"weight": 1, "run": "x", "half": 2}}}, "'liked' has no option 'half'"),
+        ({"objectives": {"liked": {"run": "x"}}}, "'liked' has no weight"),
         ({"phases": (MLE,)}, "no phase here is that"),
         ({"tokenizer": ChoiceConfig("pitch_grid"), "sequence_length": 32}, "tokenizer 'pitch_grid' cuts them"),
         ({"phases": (MLE, ChoiceConfig("seqgan", {"recipe": "paper"}))}, "weigh 1.5 together"),
@@ -171,3 +177,50 @@ def test_a_whole_run_takes_its_targets_from_its_folder_and_keeps_them(tmp_path: 
     median = np.median(Mix.of(kept).parts["range"].objective.measure(examples))
     assert kept == {"range": {"weight": 0.5, "target": median, "half": 6.0}}
     assert training.Run.open(tmp_path / "run", cpu).config.objectives == kept
+
+
+def test_a_run_is_trained_towards_the_taste_that_there_was_when_it_began(tmp_path: Path) -> None:
+    write(tmp_path / "music", **{f"tune{seed}": tune(seed) for seed in range(12)})
+    first = tmp_path / "first"
+    first.mkdir()
+    (first / "config.toml").touch()
+    (tmp_path / "small.toml").write_text(CONFIG)
+    set_ = ["corpus.workers=1", f"objectives.liked.run={json.dumps(str(first))}", "objectives.liked.weight=2"]
+    towards = configs.load(str(tmp_path / "small.toml"), set_)
+    cpu = torch.device("cpu")
+
+    def begin() -> training.Run:
+        out = tmp_path / "run"
+        return training.Run.begin(tmp_path / "music", towards, out=out, device=cpu, say=lambda text: None)
+
+    with pytest.raises(RunError, match=r"'liked' cannot learn from .*first\. No taste known"):
+        begin()
+    assert not (tmp_path / "run").exists()
+    some = [made_up_music.tune(seed) for seed in range(8)]
+    for number, piece in enumerate(some):
+        ratings.add(first, piece.transposed(number % 2 * 12), bool(number % 2))
+    run = begin()
+    high = preference.fit(first)
+    ids = torch.zeros(3, 200, dtype=torch.long)
+    for row, piece in zip(ids, some, strict=False):
+        encoded = run.tokenizer.encode(piece)[0][:200]
+        row[: len(encoded)] = torch.tensor(encoded)
+
+    def reward(opened: training.Run) -> torch.Tensor:
+        found = rewards.objective(opened.config, opened.tokenizer, opened.folder)
+        assert found is not None
+        assert found.weight == 2.0
+        return found.rewards(ids)
+
+    expected = 2 * high.scores([run.tokenizer.decode(row).piece for row in ids.tolist()])
+    torch.testing.assert_close(reward(run), torch.from_numpy(expected).float())
+    silent = rewards.objective(run.config, run.tokenizer, run.folder)
+    assert silent is not None
+    assert silent.rewards(torch.zeros(1, 5, dtype=torch.long)).tolist() == [0.0]
+    ratings.add(first, some[0], True)  # later ratings, and the first run itself, make no difference
+    preference.fit(first)
+    (first / "config.toml").unlink()
+    torch.testing.assert_close(reward(training.Run.open(tmp_path / "run", cpu)), reward(run), rtol=0, atol=0)
+    (tmp_path / "run" / rewards.TASTE).unlink()
+    with pytest.raises(RunError, match=r"has no taste\.json"):
+        training.Run.open(tmp_path / "run", cpu)

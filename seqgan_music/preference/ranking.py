@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ class Ranking:
         if (own := document.pop(LIKED, None)) is not None:
             if set(own) != {"weight"}:
                 raise ConfigError("'liked' takes a weight and nothing else, as in liked=1.")
-            weight = _weight(own["weight"])
+            weight = objectives.weight_of(LIKED, own["weight"])
         mix = Mix.of(document)
         if not mix.parts and not weight:
             raise ConfigError(f"Every objective in '{text}' has weight 0: there is nothing to prefer.")
@@ -77,9 +76,3 @@ class Ranking:
             total += weights.get(name, self._liked) * np.where(known, scores, 0.0)
             weight += weights.get(name, self._liked) * known
         return np.asarray(total / np.where(weight > 0, weight, 1.0))
-
-
-def _weight(value: Any) -> float:
-    if not isinstance(value, float) or not 0 <= value <= objectives.MOST_WEIGHT:
-        raise ConfigError(f"The weight of 'liked' must be 0 to {objectives.MOST_WEIGHT:g}, not {value!r}.")
-    return value

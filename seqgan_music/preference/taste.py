@@ -99,6 +99,12 @@ class Preference:
 def fit(run: Path) -> Preference:
     """Fit the taste to a run's ratings and save it. Raises RunError, OutputError."""
     found = fitted(ratings.load(run), _scaling(run))
+    save(found, run / FILE)
+    return found
+
+
+def save(found: Preference, path: Path) -> None:
+    """Write a taste, whole or not at all. Raises OutputError."""
     document = {
         "format": FORMAT,
         "features": features.VERSION,
@@ -111,13 +117,12 @@ def fit(run: Path) -> Preference:
         "weights": found.weights.tolist(),
         "spread": found.spread.tolist(),
     }
-    write_text(run / FILE, json.dumps(document))
-    return found
+    write_text(path, json.dumps(document))
 
 
-def load(run: Path) -> Preference | None:
-    """Return the saved taste of a run, or None where none was fitted. Raises RunError."""
-    path, size = run / FILE, len(features.NAMES)
+def load(run: Path, file: str = FILE) -> Preference | None:
+    """Return the taste saved in a run's folder, or None where there is none. Raises RunError."""
+    path, size = run / file, len(features.NAMES)
     try:
         document = json.loads(path.read_bytes())
         if document["format"] != FORMAT or document["features"] != features.VERSION:

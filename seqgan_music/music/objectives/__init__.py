@@ -66,6 +66,15 @@ def create(name: str, options: Mapping[str, Any]) -> Objective:
     return objective
 
 
+def weight_of(name: str, weight: Any) -> float:
+    """Return the weight that is given to an objective. Raises ConfigError."""
+    if weight is None:
+        raise ConfigError(f"Objective '{name}' has no weight: write {name} = 0.5, or give it a 'weight'.")
+    if type(weight) not in (int, float) or not 0 <= weight <= MOST_WEIGHT:
+        raise ConfigError(f"The weight of objective '{name}' must be 0 to {MOST_WEIGHT:g}, not {weight!r}.")
+    return float(weight)
+
+
 @dataclass(frozen=True)
 class Part:
     """One objective of a mix, and its weight, above 0."""
@@ -90,13 +99,8 @@ class Mix:
         for name, given in document.items():
             options = dict(given) if isinstance(given, Mapping) else {"weight": given}
             objective = create(name, {key: value for key, value in options.items() if key != "weight"})
-            if "weight" not in options:
-                raise ConfigError(f"Objective '{name}' has no weight: write {name} = 0.5, or give it a 'weight'.")
-            weight = options["weight"]
-            if type(weight) not in (int, float) or not 0 <= weight <= MOST_WEIGHT:
-                raise ConfigError(f"The weight of objective '{name}' must be 0 to {MOST_WEIGHT:g}, not {weight!r}.")
-            if weight:
-                parts[name] = Part(float(weight), objective)
+            if weight := weight_of(name, options.get("weight")):
+                parts[name] = Part(weight, objective)
         return cls(parts)
 
     def document(self) -> dict[str, dict[str, Any]]:
