@@ -40,8 +40,8 @@ OBJECTIVES = """
 weight of 1 makes a piece of score 1 up to e = 2.7 times as likely against one of score 0. With
 `reward = "probability"` (recipe `paper`) the weights are shares of the reward, 1 together at most, and D has the
 rest, as in ORGAN. Only the method `seqgan` takes objectives. Targets that are left out become the median of the
-training music, and stand in the run's `config.toml`. `[objectives.liked]` with `weight = 1` and `run = "runs/first"`
-rewards what the ratings of another run say is liked. What each did: `docs/objectives.md`.
+training music, and stand in the run's `config.toml`. `[objectives.liked]` with `weight = 1` and
+`run = "runs/first"` rewards what the ratings of another run say is liked. What each did: `docs/objectives.md`.
 """
 
 ROW = """
