@@ -192,6 +192,42 @@ class JudgeConfig:
 
 
 @dataclass(frozen=True)
+class CriticConfig:
+    """The critic: a network that learns, after all phases, to tell the music from what the generator writes."""
+
+    negatives: int = 2048
+    """Pieces that the generator writes for it to learn from; 0 trains no critic."""
+    held_out: int = 256
+    """Pieces that it writes to choose the epoch by, and as many to rank others among."""
+    epochs: int = 8
+    """Epochs; the best by held-out cross-entropy is kept."""
+    windows: int = 8000
+    """Windows an epoch, half of them real."""
+    batch: int = 64
+    """Windows an update."""
+    learning_rate: float = 2e-3
+    """Of AdamW at the start; it falls to 2%."""
+    weight_decay: float = 0.01
+    """Of AdamW."""
+    embedding: int = 32
+    """Size of a note's embedding."""
+    channels: int = 64
+    """Filters over notes."""
+    hidden: int = 96
+    """Filters over bars."""
+    dropout: float = 0.3
+    """Share of values dropped while training."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        at_least(self, 0, "negatives")
+        at_least(self, 1, "held_out", "epochs", "windows", "batch", "embedding", "channels", "hidden")
+        _above(self, 0, "learning_rate")
+        if self.weight_decay < 0 or not 0 <= self.dropout < 1:
+            raise ConfigError("weight_decay must be at least 0, dropout in [0, 1).")
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that defines a run, but for the data itself."""
 
@@ -213,6 +249,8 @@ class Config:
     """What music should be like besides real, and how much that weighs (seqgan_music/music/objectives)."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     """Measurements while training."""
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    """What learns to judge the generator's music at the end."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""

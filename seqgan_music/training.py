@@ -21,7 +21,7 @@ import torch
 
 from seqgan_music import config as configs
 from seqgan_music import rewards, run_folders
-from seqgan_music.config import ChoiceConfig, Config
+from seqgan_music.config import ChoiceConfig, Config, CriticConfig
 from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.learning import checkpoint, devices, discriminators, methods
 from seqgan_music.learning.generator import Generator, Stepper
@@ -176,7 +176,7 @@ class Run:
         if minutes is not None and total > 60 * minutes:
             share = 60 * minutes / total
             phases = tuple(_scaled(phase, share) for phase in self.config.phases)
-            self.config = replace(self.config, phases=phases)
+            self.config = replace(self.config, phases=phases, critic=_scaled_critic(self.config.critic, share))
             self.trainer = self._trainer()
             say(f"Shortened to {share:.0%} of its updates to fit in {minutes:g} min; config.toml says how.")
             expected = [seconds * share for seconds in expected]
@@ -233,6 +233,11 @@ class Run:
 def _scaled(phase: ChoiceConfig, share: float) -> ChoiceConfig:
     method = methods.check(phase)
     return ChoiceConfig(phase.name, _values(methods.kind(phase).scaled(method, share)))
+
+
+def _scaled_critic(critic: CriticConfig, share: float) -> CriticConfig:
+    fewer = {name: max(64, round(getattr(critic, name) * share)) for name in ("held_out", "windows")}
+    return replace(critic, negatives=critic.negatives and max(64, round(critic.negatives * share)), **fewer)
 
 
 def _values(options: Any) -> dict[str, Any]:

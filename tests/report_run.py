@@ -10,6 +10,10 @@ import torch
 from tunes import midi, transposed, tune
 
 from seqgan_music import config, training
+from seqgan_music.critic import Critic
+from seqgan_music.critic.judging import Sizes
+from seqgan_music.critic.network import Network
+from seqgan_music.critic.ranks import Ranks
 from seqgan_music.evaluate import result
 from seqgan_music.learning.trainer import Silent
 
@@ -50,6 +54,15 @@ gate = false
 """
 
 
+def make_critic() -> Critic:
+    """A critic that has learnt nothing, with made-up ranks."""
+    sizes = Sizes(embedding=4, channels=4, hidden=4, dropout=0.1)
+    network = Network(**vars(sizes))
+    network.initialise(torch.Generator().manual_seed(1))
+    ranks = Ranks.of({1: [number / 20 - 1 for number in range(40)]}, [[number / 20 - 1 for number in range(40)]])
+    return Critic(network.requires_grad_(False), sizes, ranks, ranks, {"generator": "mle"})
+
+
 def make_run(folder: Path, *, name: str = f"run {HOSTILE}") -> Path:
     """Train on a few tunes for a second, all of whose file names are hostile."""
     music = folder / "music"
@@ -64,6 +77,7 @@ def make_run(folder: Path, *, name: str = f"run {HOSTILE}") -> Path:
         music, config.load(str(settings), ()), out=folder / name, device=torch.device("cpu"), say=lambda text: None
     )
     run.train(Silent())
+    make_critic().save(run.folder)
     return run.folder
 
 

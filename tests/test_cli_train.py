@@ -41,6 +41,11 @@ min_entropy_ratio = 0.0
 min_distinct_ratio = 0.0
 max_discriminator_accuracy = 1.0
 report = "none"
+[critic]
+negatives = 0
+held_out = 8
+epochs = 1
+windows = 32
 [[phase]]
 method = "mle"
 updates = 24
@@ -436,6 +441,8 @@ def test_a_finished_run_is_judged_and_reported_as_its_settings_want(place: Path,
         f"evaluation.report={wanted}",
         "--set",
         "phase.seqgan.iterations=1",
+        "--set",
+        f"critic.negatives={8 if wanted == 'full' else 0}",
     )
     code, said, told = train(place, *base, "--out", wanted)
     assert code == 0, told
@@ -443,6 +450,8 @@ def test_a_finished_run_is_judged_and_reported_as_its_settings_want(place: Path,
     assert (place / wanted / "report.html").is_file()
     assert (place / wanted / "evaluation.json").is_file() == (wanted == "full")
     assert ("`sample` uses" in said) == (wanted == "full")
+    # Such a generator writes nothing that can be criticised: that costs the run its critic alone.
+    assert ("No critic: There is too little music for a critic" in told) == (wanted == "full")
 
 
 def test_a_method_without_a_discriminator_is_shown_and_no_samples_are_written_where_none_are_wanted(

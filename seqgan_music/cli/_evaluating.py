@@ -37,17 +37,25 @@ def progress() -> Iterator[Callable[[str], None]]:
 def write_report(run: Path, *, out: Path | None = None, samples: int, seed: int = 1, evaluation: bool) -> Path:
     """Evaluate a run where that is due, unless told not to, and write its report. Raises RunError, OutputError."""
     from seqgan_music import report
+
+    with progress() as show:
+        if evaluation:
+            evaluate_where_due(run, show)
+        return report.write(run, out=out, samples=samples, seed=seed, show=show)
+
+
+def evaluate_where_due(run: Path, show: Callable[[str], None]) -> None:
+    """Evaluate a run that has no evaluation of what it is now; say so where that cannot be."""
     from seqgan_music.evaluate import result
     from seqgan_music.report.sources import Sources
 
     sources = Sources.read(run)
-    with progress() as show:
-        if evaluation and (sources.evaluation is None or sources.stale):
-            from seqgan_music.evaluate.evaluation import evaluate
-            from seqgan_music.evaluate.ground import Options
+    if sources.evaluation is not None and not sources.stale:
+        return
+    from seqgan_music.evaluate.evaluation import evaluate
+    from seqgan_music.evaluate.ground import Options
 
-            try:
-                result.write(run / result.FILE, evaluate(run, Options(), show=show).document())
-            except SeqganMusicError as error:
-                say(f"Not evaluated: {error}")
-        return report.write(run, out=out, samples=samples, seed=seed, show=show)
+    try:
+        result.write(run / result.FILE, evaluate(run, Options(), show=show).document())
+    except SeqganMusicError as error:
+        say(f"Not evaluated: {error}")

@@ -105,22 +105,44 @@ def command(
 
 
 def _judge(run: Run) -> None:
-    """Write the run's report, where its settings want one: nothing that goes wrong with it costs the run."""
+    """Choose the generator, train its critic, write the report, as the settings want: no trouble costs the run."""
     import shlex
 
     from seqgan_music import report
-    from seqgan_music.cli._evaluating import write_report
+    from seqgan_music.cli._evaluating import evaluate_where_due, progress, write_report
+    from seqgan_music.critic import training as critics
 
-    wanted = run.config.evaluation.report
-    if wanted == "none":
-        return
-    say("Writing the report" + (", after an evaluation on held-out music" if wanted == "full" else ""))
-    try:
-        write_report(run.folder, samples=report.SAMPLES, evaluation=wanted == "full")
-    except KeyboardInterrupt:
-        say(f"No report; for one: seqgan-music report {shlex.quote(str(run.folder))}")
-    except SeqganMusicError as error:
-        say(f"No report: {error}")
+    wanted, folder = run.config.evaluation.report, run.folder
+    named = shlex.quote(str(folder))
+
+    def evaluate() -> None:
+        say("Evaluating on held-out music")
+        with progress() as show:
+            evaluate_where_due(folder, show)
+
+    def criticise() -> None:
+        if critics.due(folder):
+            say("Training the critic")
+            with progress() as show:
+                critics.learn(folder, show)
+
+    def tell() -> None:
+        say("Writing the report")
+        write_report(folder, samples=report.SAMPLES, evaluation=False)
+
+    for step, what, command in (
+        (evaluate if wanted == "full" else None, "evaluation", f"evaluate {named}"),
+        (criticise, "critic", f"train --resume {named}"),
+        (tell if wanted != "none" else None, "report", f"report {named}"),
+    ):
+        try:
+            if step is not None:
+                step()
+        except KeyboardInterrupt:
+            say(f"No {what}; for one: seqgan-music {command}")
+            return
+        except SeqganMusicError as error:
+            say(f"No {what}: {error}")
 
 
 def _learn(run: Run, go_on: str) -> None:

@@ -78,6 +78,40 @@ def sample(stepper: Stepper, count: int, length: int, rng: torch.Generator, end_
     return ids
 
 
+@torch.no_grad()
+def whole(
+    stepper: Stepper, count: int, length: int, rng: torch.Generator, end_id: int | None
+) -> list[npt.NDArray[np.int64]]:
+    """Draw `count` sequences from G at temperature 1 to their end id, which is kept, or to `length` ids.
+
+    Those that have ended are not carried on with.
+    """
+    state = stepper.start(count, length)
+    tokens = torch.full((count,), stepper.start_id, device=stepper.device)
+    going = torch.arange(count)
+    ids = torch.full((count, length), -1)
+    for step in range(length):
+        stepper.advance(tokens, state)
+        tokens = next_tokens(stepper, state, torch.rand(len(going), generator=rng, device=stepper.device))
+        ids[going, step] = tokens.cpu()
+        if end_id is None:
+            continue
+        going_on = tokens != end_id
+        left = int(going_on.sum())
+        if left == 0:
+            break
+        if left < 0.9 * len(going):  # fewer rows are worth a copy of their states
+            kept = going_on.nonzero()[:, 0]
+            state, tokens, going = state.rows(kept), tokens[kept], going[kept.cpu()]
+    return [row[: _length(row, end_id)] for row in ids.numpy()]
+
+
+def _length(row: npt.NDArray[np.int64], end_id: int | None) -> int:
+    """Ids up to the first end id and with it, of a row that may be padded with -1."""
+    ends = np.flatnonzero(row == (-1 if end_id is None else end_id))
+    return int(ends[0]) + (end_id is not None) if len(ends) else len(row)
+
+
 def restrict(logits: Tensor, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """Return logits (N, V) after temperature, then top-k, then top-p (Holtzman et al. 2020); the rest are -inf.
 

@@ -44,7 +44,11 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Sample:
-    """Something to listen to. `scores` has the critic's probability of each bar; empty where there is no critic."""
+    """Something to listen to.
+
+    `scores` has each bar's rank among held-out bars by the critic, empty where there is no critic; `rank` that of
+    the piece among held-out pieces, None where it is not known.
+    """
 
     title: str
     told: str
@@ -52,6 +56,7 @@ class Sample:
     heard: Heard
     scores: Sequence[float]
     nearest: Nearest | None
+    rank: float | None = None
 
 
 def samples(run: Path, count: int, seed: int, show: Callable[[str], None]) -> list[Sample]:
@@ -74,8 +79,10 @@ def samples(run: Path, count: int, seed: int, show: Callable[[str], None]) -> li
     source = f"phase {composer.chosen.name}" if composer.chosen.name != "best" else "the best checkpoint"
 
     def sample(title: str, told: str, piece: Piece, *, real: bool = False) -> Sample:
-        scores = critic.by_bar(piece) if critic is not None else []
-        return Sample(title, told, real, _heard(piece, composer), scores, _nearest(piece, index, train, composer))
+        judged = critic.judge(piece) if critic is not None else None
+        scores, rank = (judged.by_bar, judged.real) if judged is not None else ([], None)
+        nearest = _nearest(piece, index, train, composer)
+        return Sample(title, told, real, _heard(piece, composer), scores, nearest, rank)
 
     found = [
         sample(f"New piece {number}", f"written by {source}, seed {one.seed}, temperature 1", one.piece)

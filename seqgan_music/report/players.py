@@ -36,10 +36,10 @@ def _player(sample: Sample, scale: tuple[float, float]) -> Html:
         _roll(sample.heard, sample.title, under),
         tag(
             "p",
-            f"The critic's mean: {_percent(sum(sample.scores) / len(sample.scores))} like the training music.",
+            f"The critic ranks it above {_percent(sample.rank)} of held-out pieces cut to as many bars.",
             class_="soft",
         )
-        if sample.scores
+        if sample.rank is not None
         else None,
         _beside(sample.nearest) if sample.nearest is not None else _nothing_shared(),
         class_="sample real" if sample.real else "sample",
@@ -97,19 +97,19 @@ def _roll(heard: Heard, name: str, under: list[Html]) -> Html:
 
 
 def _strip(piece: Piece, scores: Sequence[float], scale: tuple[float, float]) -> Html:
-    """Draw the critic's score of each bar: the more like the training music, the deeper the shade."""
+    """Draw the critic's rank of each bar: the more like the training music, the deeper the shade."""
     low, high = scale
     cells = []
     for number, (bar, score) in enumerate(zip(bars_of(piece), scores, strict=True), 1):
         x, width = _x(piece, bar.start), _x(piece, bar.end) - _x(piece, bar.start)
         shade = 0.08 + 0.92 * (score - low) / ((high - low) or 1.0)
-        title = tag("title", f"bar {number}: {_percent(score)} like the training music")
+        title = tag("title", f"bar {number}: above {_percent(score)} of held-out bars")
         cells.append(
             tag("rect", title, x=x, y=2, width=width - 1.0, height=_STRIP - 4, class_="heat", fill_opacity=shade)
         )
         if width >= 30:
             cells.append(tag("text", f"{100 * score:.0f}", x=x + 4, y=_STRIP / 2 + 4, class_="score"))
-    return _under(piece, _STRIP, "The critic's score by bar, per cent like the training music", cells)
+    return _under(piece, _STRIP, "The critic's rank of each bar among held-out bars, in per cent", cells)
 
 
 def _bracket(piece: Piece, nearest: Nearest) -> Html:

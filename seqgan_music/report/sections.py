@@ -106,9 +106,8 @@ def listen(samples: Sequence[Sample]) -> Html:
         tag(
             "p",
             "Click into a roll to go there; with the keyboard, arrows move by a bar and space plays. ",
-            "Under the rolls stands what the run's critic, its discriminator, thinks of each bar: the deeper the "
-            "shade, the more like the training music. It judges windows of several bars at once; compare pieces "
-            "with the real one beside them. "
+            "Under the rolls stands how the run's critic ranks each bar, given those before it, among bars of "
+            "held-out music: the deeper the shade, the more like it. "
             if judged
             else None,
             "The nearest training tune is the one with the longest run of notes in common, in any key.",

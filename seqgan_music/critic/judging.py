@@ -1,0 +1,159 @@
+"""The critic: how much a piece is like the folder that a run learnt from, and unlike its generator, bar by bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_music.compose import bars_of
+from seqgan_music.critic.network import Network, Window, score
+from seqgan_music.critic.ranks import Ranks
+from seqgan_music.critic.sheet import BARS, Sheet, sheet
+from seqgan_music.errors import RunError
+from seqgan_music.learning import checkpoint
+from seqgan_music.music.notes import Piece
+
+CHECKPOINT = "critic"
+HOP = BARS // 2
+"""Bars from one window of a piece to the next."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the network."""
+
+    embedding: int
+    channels: int
+    hidden: int
+    dropout: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the critic says of a piece.
+
+    score:     mean logit of its windows: above 0 more like the folder, below 0 more like the generator
+    real:      share of held-out pieces, cut to as many bars, with a lower score (0 to 1), and `generated` that of
+               the generator's own; None where none are known
+    compared:  bars that those were cut to
+    by_bar:    share of held-out bars with a lower score, for each bar, by what it says given the bars before it
+    """
+
+    score: float
+    real: float | None
+    generated: float | None
+    compared: int
+    by_bar: Sequence[float]
+
+
+class Critic:
+    """A trained network with the ranks of known music.
+
+    `told` is what training says of it, for people: its figures on held-out music, and whose samples it knows.
+    """
+
+    def __init__(self, network: Network, sizes: Sizes, real: Ranks, generated: Ranks, told: dict[str, Any]) -> None:
+        self._network, self._sizes = network, sizes
+        self.real, self.generated, self.told = real, generated, told
+
+    @classmethod
+    def open(cls, run: Path) -> Critic | None:
+        """Return the critic of a run; None where none was trained. Raises RunError where it cannot be read."""
+        if not checkpoint.exists(run, CHECKPOINT):
+            return None
+        tensors, document = checkpoint.load(run, CHECKPOINT)
+        try:
+            sizes = Sizes(**document["sizes"])
+            if not all(0 < size <= 4096 for size in (sizes.embedding, sizes.channels, sizes.hidden)):
+                raise ValueError("impossible sizes")
+            network = Network(**asdict(sizes))
+            network.load_state_dict(tensors)
+            real, generated = (Ranks.read(document["ranks"][name]) for name in ("real", "generated"))
+            told = dict(document["told"])
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+            raise RunError(
+                f"The critic of {run} cannot be read: {reason}. Train it again: seqgan-music train --resume {run}"
+            ) from None
+        return cls(network.requires_grad_(False).eval(), sizes, real, generated, told)
+
+    def save(self, run: Path) -> None:
+        """Write it into a run, whole or not at all. Raises OutputError."""
+        ranks = {"real": self.real.document(), "generated": self.generated.document()}
+        document = {"sizes": asdict(self._sizes), "ranks": ranks, "told": self.told}
+        checkpoint.save(run, CHECKPOINT, self._network.state_dict(), document)
+
+    def logits(self, sheets: Sequence[Sheet]) -> Floats:
+        """Return for each piece so far (N,) the log-odds that its last bars are the folder's, not the generator's.
+
+        Of an unfinished piece the whole bars count; one that has none yet is at 0, as good as any.
+        """
+        windows = [(of, max(0, of.whole - BARS), of.whole) for of in sheets if of.whole]
+        found = np.zeros(len(sheets))
+        found[[of.whole > 0 for of in sheets]] = score(self._network, windows)
+        return found
+
+    def scores(self, sheets: Sequence[Sheet], bars: int | None = None) -> Floats:
+        """Return each piece's mean logit over windows (N,), as if it went on after `bars` bars; NaN: no notes."""
+        windows: list[Window] = []
+        owners = []
+        for number, of in enumerate(sheets):
+            mine = _windows(of, min(of.bars, bars or of.bars))
+            windows += mine
+            owners += [number] * len(mine)
+        total = np.bincount(owners, score(self._network, windows), minlength=len(sheets))
+        count = np.bincount(np.array(owners, dtype=np.int64), minlength=len(sheets))
+        mean: Floats = np.divide(total, count, out=np.full(len(sheets), np.nan), where=count > 0)
+        return mean
+
+    def bars(self, sheets: Sequence[Sheet]) -> list[list[float]]:
+        """Return what each bar of each piece adds to the log-odds, given the (at most 15) bars before it."""
+        windows: list[Window] = []
+        for of in sheets:
+            open_end = _cut(of)
+            for bar in range(of.bars):
+                start = max(0, bar + 1 - BARS)
+                windows.append((open_end, start, bar + 1))
+                if bar > start:
+                    windows.append((open_end, start, bar))
+        logits = iter(score(self._network, windows).tolist())
+        return [[next(logits) - (next(logits) if bar > 0 else 0.0) for bar in range(of.bars)] for of in sheets]
+
+    def judge(self, piece: Piece) -> Judgement | None:
+        """Judge a piece as the run's tokenizer holds it; None where it has no notes."""
+        of = sheet(piece)
+        if not of.bars:
+            return None
+        value = float(self.scores([of])[0])
+        cut = self.real.cut(of.bars)
+        return Judgement(
+            score=value,
+            real=self.real.of_piece(value, cut),
+            generated=self.generated.of_piece(value, cut),
+            compared=cut,
+            by_bar=self.by_bar(piece),
+        )
+
+    def by_bar(self, piece: Piece) -> list[float]:
+        """Return for each bar the share of held-out bars that say less for themselves, 0 to 1."""
+        ranks = self.real.of_bars(self.bars([sheet(piece)])[0])
+        # Into the bars after the last onset its note sounds on.
+        return ranks + ranks[-1:] * (len(bars_of(piece)) - len(ranks))
+
+
+def _cut(of: Sheet) -> Sheet:
+    return replace(of, ended=False)
+
+
+def _windows(of: Sheet, bars: int) -> list[Window]:
+    """The windows of a piece cut to so many bars: every HOP bars, and the last."""
+    open_end = _cut(of)
+    ends = sorted({*range(BARS, bars, HOP), bars}) if bars else []
+    return [(open_end, max(0, end - BARS), end) for end in ends]

@@ -1,0 +1,121 @@
+"""What the critic reads of a piece: its notes and its bars as small numbers, the same in every key.
+
+Times are in twelfths of a beat, whatever the grid. No absolute pitch is among them but the chroma of each bar,
+which the network turns to the key that it finds. How bars resemble earlier ones is told as well: form is what a
+generator of one token after another gets wrong first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_music.music.notes import Piece
+
+BARS = 16
+"""Bars of a window, the unit of judgement."""
+LAGS = BARS - 1
+"""Bars back that a bar is compared with."""
+LIKENESSES = 3
+"""Ways in which bars are compared: notes, notes from the first one on, onsets."""
+LONGEST = 96
+"""Twelfths of a beat; what lasts longer counts as this."""
+WIDEST = 24
+"""Semitones; a wider interval counts as this."""
+INTERVALS = 2 * WIDEST + 2
+"""Ids of intervals; the last is "no note before"."""
+NOTE_IDS = (INTERVALS, LONGEST + 1, LONGEST, LONGEST, 2)
+"""Number of ids of each column of `Sheet.notes`."""
+MOST_BARS = 1024
+"""Of a piece; what comes after is not judged."""
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A piece of N notes in B bars.
+
+    notes:  (N, 5) interval to the note before, time since its onset, duration, place in the bar, and whether it
+            sounds past the bar; in the order of (onset, pitch)
+    bar:    (N,) the bar in which each begins, and `first` (B + 1,) the first note of each bar, N at the end
+    chroma: (B, 12) notes of each pitch class that begin in each bar
+    length: (B,) of each bar
+    alike:  (B, LAGS, LIKENESSES) likeness of each bar to the one so many before: notes in both over notes in either
+    ended:  whether the piece came to its own end and was not cut off
+    whole:  bars that are over: without the one that a piece which has not ended is still in
+    """
+
+    notes: Ints
+    bar: Ints
+    first: Ints
+    chroma: Floats
+    length: Floats
+    alike: Floats
+    ended: bool
+    whole: int
+
+    @property
+    def bars(self) -> int:
+        """Number of bars, B."""
+        return len(self.length)
+
+
+def sheet(piece: Piece, *, ended: bool = True) -> Sheet:
+    """Read a piece. A note beyond MOST_BARS is left out; a piece without notes has no bars."""
+    bars = list(piece.bars())[:MOST_BARS]
+    scale = 12 / piece.ticks_per_beat
+    if not bars:
+        none = np.zeros(0, dtype=np.int64)
+        flat = np.zeros((0, 12), dtype=np.float32)
+        alike = np.zeros((0, LAGS, LIKENESSES), dtype=np.float32)
+        return Sheet(none.reshape(0, 5), none, np.zeros(1, dtype=np.int64), flat, flat[:, 0], alike, ended, 0)
+    table = np.array(
+        [(n.onset, n.pitch, n.duration) for n in piece.notes if n.onset < bars[-1].end], dtype=np.int64
+    )
+    onset, pitch, duration = table.T
+    starts = np.array([bar.start for bar in bars])
+    lengths = np.array([bar.length for bar in bars])
+    bar = np.searchsorted(starts, onset, side="right") - 1
+    place = onset - starts[bar]
+    first = np.searchsorted(bar, np.arange(len(bars) + 1))
+
+    def time(ticks: Ints) -> Ints:
+        twelfths: Ints = np.minimum(np.rint(ticks * scale).astype(np.int64), LONGEST - 1)
+        return twelfths
+
+    notes = np.stack(
+        [
+            np.clip(np.diff(pitch, prepend=pitch[0]), -WIDEST, WIDEST) + WIDEST,
+            time(np.diff(onset, prepend=onset[0])),
+            time(duration),
+            time(place),
+            (place + duration > lengths[bar]).astype(np.int64),
+        ],
+        axis=1,
+    )
+    chroma = np.zeros((len(bars), 12), dtype=np.float32)
+    np.add.at(chroma, (bar, pitch % 12), 1.0)
+    opening = pitch[np.minimum(first[:-1], len(pitch) - 1)]  # of an empty bar it means nothing
+    kinds = (place * 128 + pitch, place * 512 + pitch - opening[bar] + 128, place)
+    whole = len(bars) - (not ended and int((onset + duration).max()) < bars[-1].end)
+    alike = np.stack([_alike(kind, bar, len(bars)) for kind in kinds], axis=2)
+    return Sheet(notes, bar, first, chroma, (lengths * scale).astype(np.float32), alike, ended, whole)
+
+
+def _alike(kinds: Ints, bar: Ints, bars: int) -> Floats:
+    """Return (B, LAGS): the Jaccard index of what happens (N,) in each bar and in the one so many bars before."""
+    _, column = np.unique(kinds, return_inverse=True)
+    happens = np.zeros((bars, int(column.max()) + 1), dtype=np.float32)
+    happens[bar, column] = 1.0
+    both = np.zeros((bars, LAGS), dtype=np.float32)
+    for lag in range(1, min(LAGS, bars - 1) + 1):
+        both[lag:, lag - 1] = np.einsum("bk,bk->b", happens[lag:], happens[:-lag])
+    size = happens.sum(axis=1)
+    before = np.arange(bars)[:, None] - np.arange(1, LAGS + 1)
+    either = size[:, None] + np.where(before >= 0, size[np.maximum(before, 0)], 0.0) - both
+    found: Floats = both / np.maximum(either, 1.0)
+    return found

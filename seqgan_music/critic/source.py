@@ -1,0 +1,79 @@
+"""The critic at work while a generator writes, as a row of an evaluation: a particle filter with its logit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seqgan_music.critic.judging import Critic
+from seqgan_music.critic.sheet import sheet
+from seqgan_music.evaluate.sources import Drawn
+from seqgan_music.learning import particle_filter
+from seqgan_music.learning.generator import Generator, Stepper
+from seqgan_music.learning.models import tempered
+from seqgan_music.music.tokenizers import Tokenizer
+from seqgan_music.tokenset import TokenSet
+
+PARTICLES = 8
+BLOCK = 32
+"""Ids from one choice to the next: two bars or so."""
+_SIDE_BY_SIDE = 1024
+"""Particles held at a time."""
+_SILENT = -20.0
+"""Log weight of more than a block of ids without a note."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class CriticSource:
+    """A generator of which M particles a piece are kept in proportion to e^logit."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        tokenizer: Tokenizer,
+        critic: Critic,
+        *,
+        particles: int = PARTICLES,
+        block: int = BLOCK,
+    ) -> None:
+        self._generator, self._tokenizer, self._critic = generator, tokenizer, critic
+        self._particles, self._block = particles, block
+
+    def draw(self, count: int, length: int, temperature: float, rng: torch.Generator) -> Drawn:
+        """Draw from the start id to the end id."""
+        stepper = Stepper(tempered(self._generator, temperature))
+        rows: list[npt.NDArray[np.int64]] = []
+        most = max(1, _SIDE_BY_SIDE // self._particles)
+        end_id = self._tokenizer.end_id
+        while len(rows) < count:
+            rows += particle_filter.draw(
+                stepper,
+                min(most, count - len(rows)),
+                length,
+                rng,
+                particles=self._particles,
+                block=self._block,
+                weigh=self.weigh,
+                end_id=end_id,
+            )
+        cut = 0 if end_id is None else sum(int(row[-1]) != end_id for row in rows)
+        return Drawn(rows, cut, None)
+
+    def nll(self, data: TokenSet, temperature: float) -> None:
+        """Give nothing: its probabilities are known up to a factor alone."""
+
+    def weigh(self, rows: Sequence[npt.NDArray[np.int64]]) -> Floats:
+        """Return the critic's logit (N,) of rows of ids so far."""
+        end_id = self._tokenizer.end_id
+        sheets = []
+        for row in rows:
+            ended = end_id is not None and int(row[-1]) == end_id
+            sheets.append(sheet(self._tokenizer.decode(row.tolist()).piece, ended=ended))
+        silent = np.array(
+            [not of.bars and (of.ended or len(row) > self._block) for of, row in zip(sheets, rows, strict=True)]
+        )
+        return np.where(silent, _SILENT, self._critic.logits(sheets))

@@ -1,0 +1,268 @@
+"""The critic: what it reads of a piece, what its figures mean, ranks, training, and that a run keeps it whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import random_run
+import torch
+from hypothesis import given, settings
+from made_up_music import BAR, splits
+from made_up_music import tune as made_up
+from strategies import pieces
+
+from seqgan_music.compose import bars_of
+from seqgan_music.config import CriticConfig
+from seqgan_music.critic import Critic, training
+from seqgan_music.critic.network import Network, batch, score
+from seqgan_music.critic.ranks import Ranks
+from seqgan_music.critic.sheet import BARS, LAGS, MOST_BARS, NOTE_IDS, Sheet, sheet
+from seqgan_music.errors import RunError
+from seqgan_music.learning import checkpoint
+from seqgan_music.music import tokenizers
+from seqgan_music.music.notes import Meter, Note, Piece
+
+TINY = CriticConfig(negatives=24, held_out=8, epochs=2, windows=96, embedding=4, channels=8, hidden=8)
+
+
+def network(seed: int = 1) -> Network:
+    made = Network(4, 8, 8, 0.3)
+    made.initialise(torch.Generator().manual_seed(seed))
+    return made.requires_grad_(False)
+
+
+def tune(*bars: Sequence[int], ticks: int = 12) -> Piece:
+    """Bars of quarter notes."""
+    return Piece(
+        tuple(
+            Note(ticks * (4 * bar + beat), pitch, ticks)
+            for bar, some in enumerate(bars)
+            for beat, pitch in enumerate(some)
+        ),
+        ticks,
+    )
+
+
+A, B, C, D = (60, 62, 64, 65), (67, 65, 64, 62), (60, 60, 67, 67), (64, 64, 64, 60)
+
+
+def test_a_sheet_says_what_stands_in_the_piece() -> None:
+    of = sheet(replace(tune(A, B, A), meters=(Meter(0, 4, 4), Meter(96, 3, 4))))
+    assert (of.bars, of.whole, of.first.tolist()) == (4, 4, [0, 4, 8, 11, 12])
+    assert of.length.tolist() == [48, 48, 36, 36]
+    # To the note before, since its onset, duration, place in the bar, whether it sounds past the bar.
+    assert of.notes[4].tolist() == [24 + 2, 12, 12, 0, 0]
+    assert of.chroma[0, [0, 2, 4, 5]].tolist() == [1, 1, 1, 1]
+    assert of.chroma.sum() == 12
+
+
+def test_likeness_is_one_for_the_same_bar_and_sees_transpositions_and_rhythms() -> None:
+    higher = tuple(pitch + 5 for pitch in A)
+    of = sheet(tune(A, B, A, higher))
+    assert of.alike[2, 1].tolist() == [1.0, 1.0, 1.0]  # A two bars before
+    assert of.alike[3, 0].tolist() == [0.0, 1.0, 1.0]  # transposed
+    assert of.alike[1, 0].tolist()[::2] == pytest.approx([1 / 7, 1.0])  # one note, and all of the rhythm
+    assert of.alike[0].sum() == 0.0  # nothing is before the first
+
+
+def test_a_transposed_piece_or_a_finer_grid_reads_the_same() -> None:
+    piece = tune(A, B, C, D, A, B)
+    of, fine, high = sheet(piece), sheet(tune(A, B, C, D, A, B, ticks=24)), sheet(piece.transposed(3))
+    for other in (fine, high):
+        assert np.array_equal(of.notes, other.notes)
+        assert np.array_equal(of.alike, other.alike)
+    assert np.array_equal(np.roll(of.chroma, 3, axis=1), high.chroma)
+    logits = score(network(), [(one, 0, 6) for one in (of, fine, high)])
+    assert logits == pytest.approx(logits[0], abs=1e-5)
+
+
+def test_the_bar_that_an_unfinished_piece_is_in_is_not_whole() -> None:
+    piece = tune(A, B, C[:3])
+    assert sheet(piece).whole == 3
+    assert sheet(piece, ended=False).whole == 2
+    assert sheet(tune(A, B, C), ended=False).whole == 3
+    assert sheet(Piece(()), ended=False).whole == sheet(Piece(())).bars == 0
+
+
+@settings(max_examples=25)
+@given(pieces())
+def test_any_piece_has_a_sheet_within_its_bounds_and_a_finite_logit(piece: Piece) -> None:
+    of = sheet(piece)
+    assert of.bars == min(MOST_BARS, len(list(piece.bars())))
+    assert np.all(of.notes >= 0)
+    assert np.all(of.notes < NOTE_IDS)
+    assert np.all((of.alike >= 0) & (of.alike <= 1))
+    if of.bars:
+        assert np.isfinite(score(network(), [(of, max(0, of.bars - BARS), of.bars)])).all()
+
+
+def test_a_window_knows_nothing_of_what_is_outside_it() -> None:
+    inside = [A, B, C, D, A]
+    alone, among = sheet(tune(*inside)), sheet(tune(*inside, C, C), ended=False)
+    alone = replace(alone, ended=False)
+    assert score(network(), [(among, 0, 5)]) == pytest.approx(score(network(), [(alone, 0, 5)]), abs=1e-6)
+    # Nor do windows beside it change its logit.
+    others = [(sheet(tune(*[D] * 12)), 0, 12), (among, 2, 7)]
+    assert score(network(), [(among, 0, 5), *others])[0] == pytest.approx(
+        score(network(), [(among, 0, 5)])[0], abs=1e-5
+    )
+
+
+def test_dropout_is_a_function_of_its_generator() -> None:
+    windows = [(sheet(tune(A, B, C, D)), 0, 4)]
+    plain, one, again, other = (
+        float(network()(batch(windows), None if seed is None else torch.Generator().manual_seed(seed))[0])
+        for seed in (None, 1, 1, 2)
+    )
+    assert one == again
+    assert len({plain, one, other}) == 3
+
+
+def critic(seed: int = 1, ranks: Ranks | None = None) -> Critic:
+    ranks = ranks or Ranks({}, {})
+    from seqgan_music.critic.judging import Sizes
+
+    return Critic(network(seed), Sizes(4, 8, 8, 0.3), ranks, ranks, {})
+
+
+def test_what_bars_add_sums_to_the_logit_of_their_window() -> None:
+    of = sheet(tune(*[A, B, C, D] * 4), ended=False)
+    (bars,) = critic().bars([of])
+    assert len(bars) == 16
+    assert sum(bars) == pytest.approx(float(critic().logits([of])[0]), abs=1e-4)
+
+
+def test_a_score_is_the_mean_over_windows_as_if_the_piece_went_on() -> None:
+    long = sheet(tune(*[A, B, C, D, B, A, D] * 5))
+    open_end = replace(long, ended=False)
+    expected = score(network(), [(open_end, end - BARS, end) for end in (16, 24, 32, 35)]).mean()
+    assert critic().scores([long]) == pytest.approx(expected, abs=1e-6)
+    assert critic().scores([long], 9) == pytest.approx(score(network(), [(open_end, 0, 9)]), abs=1e-6)
+    assert np.isnan(critic().scores([sheet(Piece(()))])).all()
+
+
+def test_ranks_count_what_is_below_and_halve_ties() -> None:
+    ranks = Ranks.of({2: [float(n) for n in range(40)], 8: [0.0] * 10}, [[0.0, 1.0, 1.0], [2.0, 3.0]])
+    assert [ranks.cut(bars) for bars in (1, 2, 7, 100)] == [2, 2, 2, 2]  # of 8 bars too few are known
+    assert ranks.of_piece(20.0, 2) == pytest.approx(20.5 / 40)
+    assert (ranks.of_piece(-1.0, 2), ranks.of_piece(99.0, 2), ranks.of_piece(0.0, 5)) == (0.0, 1.0, None)
+    first, later = ranks.of_bars([1.0, 1.0])
+    assert first == 0.5
+    assert later == pytest.approx((0 + 51) / 202, abs=0.01)
+    again = Ranks.read(json.loads(json.dumps(ranks.document())))
+    assert again.of_piece(20.0, 2) == ranks.of_piece(20.0, 2)
+    assert again.of_bars([1.0, 1.0]) == ranks.of_bars([1.0, 1.0])
+
+
+def test_a_held_out_score_ranks_evenly() -> None:
+    scores = np.random.default_rng(1).normal(size=200)
+    ranks = Ranks.of({4: scores.tolist()}, [])
+    found = [ranks.of_piece(float(one), 4) for one in scores]
+    assert sorted(found) == pytest.approx((np.arange(200) + 0.5) / 200)  # type: ignore[type-var]
+
+
+def test_the_figures_of_training_are_those_of_their_names() -> None:
+    real, generated = np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0])
+    assert training.area(real, generated) == pytest.approx((0.75 + 1 + 1) / 3)
+    assert training.cross_entropy(np.zeros(5), np.zeros(3)) == pytest.approx(math.log(2))
+    rng = np.random.default_rng(0)
+    p, g = rng.normal(1.0, 1.0, 40_000), rng.normal(0.0, 1.0, 40_000)
+    ideal = [x - 0.5 for x in (p, g)]  # the log-ratio of N(1, 1) and N(0, 1)
+    assert training.bound(*ideal) == pytest.approx(0.5, abs=0.05)  # their KL divergence
+    assert training.calibrated(*(3 * x for x in ideal)) == pytest.approx(1 / 3, rel=0.06)
+
+
+def music(seed: int) -> training.Music:
+    """Tunes with a form, and the very bars of tunes in a random order."""
+    dice = random.Random(seed)
+
+    def shuffled(piece: Piece) -> Piece:
+        order = dice.sample(range(16), 16)
+        notes = [replace(note, onset=note.onset % BAR + BAR * order[note.onset // BAR]) for note in piece.notes]
+        return replace(piece, notes=tuple(sorted(notes)))
+
+    def read(first: int, *, broken: bool) -> list[Sheet]:
+        made = [made_up(number) for number in range(first, first + 40)]
+        return [sheet(shuffled(piece) if broken else piece) for piece in made]
+
+    return training.Music(*(read(100 * part, broken=part % 2 == 1) for part in range(6)))
+
+
+def test_it_learns_form_and_is_a_function_of_its_seed() -> None:
+    config = replace(TINY, epochs=4, windows=640, learning_rate=1e-2)
+    made = [network().requires_grad_(True) for _ in range(3)]
+    told = [
+        training.fit(one, music(1), config, torch.Generator().manual_seed(seed), lambda text: None)
+        for one, seed in zip(made, (1, 1, 2), strict=True)
+    ]
+    assert told[0]["auc"] > 0.9
+    assert told[0]["bound"] > 0.5
+    assert told[0] == told[1]
+    assert told[0] != told[2]
+
+
+def test_bars_in_which_the_last_note_sounds_on_have_a_rank_too() -> None:
+    piece = Piece((Note(0, 60, 12), Note(48, 62, 150)))
+    assert len(critic().by_bar(piece)) == len(bars_of(piece)) == 5
+    assert critic().by_bar(Piece(())) == []
+
+
+def test_a_saved_critic_is_the_same_and_a_damaged_one_is_refused_in_a_line(tmp_path: Path) -> None:
+    assert Critic.open(tmp_path) is None
+    ranks = Ranks.of({LAGS: [1.0, 2.0]}, [[0.5]])
+    critic(ranks=ranks).save(tmp_path)
+    opened = Critic.open(tmp_path)
+    assert opened is not None
+    of = [sheet(tune(A, B))]
+    assert opened.logits(of).tolist() == critic().logits(of).tolist()
+    assert opened.real.of_piece(1.5, LAGS) == 0.5
+    path = tmp_path / "checkpoints" / "critic.json"
+    whole = json.loads(path.read_bytes())
+    for key, value in (
+        ("ranks", {"real": {"pieces": {"4": ["x"]}, "bars": {}}, "generated": {}}),
+        ("sizes", {"embedding": 10**9, "channels": 8, "hidden": 8, "dropout": 0.3}),
+        ("sizes", {"embedding": 4, "channels": 8, "hidden": 9, "dropout": 0.3}),
+        ("sizes", "none"),
+        ("told", 5),
+    ):
+        path.write_text(json.dumps({**whole, key: value}))
+        with pytest.raises(RunError, match="cannot be read") as refused:
+            Critic.open(tmp_path)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_run_learns_its_critic_once_and_anew_when_its_generator_changes(tmp_path: Path) -> None:
+    made = random_run.make_run(tmp_path, "pitch_grid")
+    tokenizer = tokenizers.create("pitch_grid", {}, 12)
+    splits(tokenizer, 12, 24).save(made / "tokens.npz")
+    (made / "config.toml").write_text(
+        "[critic]\nnegatives = 16\nheld_out = 16\nepochs = 1\nwindows = 32\n[tokenizer]\nname = 'pitch_grid'\n"
+    )
+    assert training.due(made)
+    learnt = training.learn(made, lambda text: None)
+    assert not training.due(made)
+    opened = Critic.open(made)
+    assert opened is not None
+    assert (opened.told, opened.told["generator"]) == (learnt.told, "best")
+    assert opened.judge(tune(A, B, C)) == learnt.judge(tune(A, B, C))
+    tensors, document = checkpoint.load(made, "best")
+    other = {name: 2 * tensor for name, tensor in tensors.items()}
+    checkpoint.save(made, "best", other, {"generator": document["generator"]})
+    assert training.due(made)
+    (made / "config.toml").write_text("[critic]\nnegatives = 0\n")
+    assert not training.due(made)
+
+
+def test_a_generator_that_writes_no_notes_is_told(tmp_path: Path) -> None:
+    made = random_run.make_run(tmp_path)
+    splits(tokenizers.create("note_event", {}, 12), 12, 24).save(made / "tokens.npz")
+    (made / "config.toml").write_text("[critic]\nnegatives = 1\nheld_out = 1\n")
+    with pytest.raises(RunError, match="too little music for a critic"):
+        training.learn(made, lambda text: None)
