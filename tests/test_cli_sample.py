@@ -97,6 +97,24 @@ def test_several_are_numbered_and_each_can_be_made_again(sample: Sample, trained
     assert len({(tmp_path / f"song-{i}.midi").read_bytes() for i in (1, 2, 3)}) == 3
 
 
+def test_several_formats_of_several_pieces_are_written_at_once(
+    sample: Sample, trained: Path, tmp_path: Path
+) -> None:
+    line = ["--run", trained, "-n", "2", "--seed", "7", "--bars", "2"]
+    code, out, _ = sample("--out", "a.mid", "--out", "b.svg", "--out", "a.ogg", *line)
+    assert code == 0
+    assert out.startswith("a-1.mid, b-1.svg, a-1.ogg: 2 bars, ")
+    names = ["a-1.mid", "a-1.ogg", "a-2.mid", "a-2.ogg", "b-1.svg", "b-2.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    (tmp_path / "a-2.ogg").unlink()
+    (tmp_path / "a-2.ogg").mkdir()
+    (tmp_path / "a-1.mid").write_text("former")
+    code, out, err = sample("--out", "a.mid", "--out", "b.svg", "--out", "a.ogg", *line)
+    assert (code, out) == (2, "")
+    assert "Cannot write a-2.ogg: it is a folder." in err
+    assert (tmp_path / "a-1.mid").read_text() == "former"
+
+
 def test_seeds_are_drawn_anew_unless_given(sample: Sample, trained: Path) -> None:
     lines = [sample("--out", "song.mid", "--run", trained, "--bars", "1")[1] for _ in range(3)]
     assert len({line.rsplit(" ", 1)[1] for line in lines}) == 3
@@ -129,7 +147,14 @@ def bad_inputs(folder: Path, trained: Path) -> list[tuple[list[str | Path], str]
         (["--out", "song.mid", "--run", "nowhere"], "There is no run nowhere. Train one first"),
         (["--out", "song.mid", "--run", "file"], "There is no run file."),
         (["--out", "song.mid", "--run", "folder.mid"], "vocabulary"),
-        (["--out", "song.wav", "--run", trained], "--out must end in .mid or .midi, not 'song.wav'."),
+        (["--out", "song.wave", "--run", trained], "there is no format '.wave'. Did you mean '.wav'?"),
+        ([*run, "--out", "song.mid"], "--out song.mid is given twice."),
+        ([*run, "--score"], "--score draws notation into .svg or .png, and no --out ends in one of them."),
+        ([*run, "--out", "song.wav", "--soundfont", "file"], "file is not a SoundFont 2 file that can be played."),
+        (
+            [*run, "--out", "song.wav", "--soundfont", "none.sf2"],
+            "Cannot read the SoundFont none.sf2: ",
+        ),
         (["--out", "folder.mid", "--run", trained], "Cannot write folder.mid: it is a folder."),
         (["--out", "file/song.mid", "--run", trained], "Cannot write file/song.mid: "),
         ([*run, "--bars", "0"], "bars must be 1 to 10000, not 0."),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +17,15 @@ from seqgan_music.cli._choosing import Choice, with_choice
 from seqgan_music.cli._choosing import told as why_chosen
 from seqgan_music.cli._controls import settings, with_controls
 from seqgan_music.cli._pieces import Pieces, with_pieces
-from seqgan_music.errors import ConfigError
+from seqgan_music.cli._writing import named as files_named
+from seqgan_music.cli._writing import numbered, with_outs
 
 if TYPE_CHECKING:
     from seqgan_music.compose import Composition, Controls, Primer
 
-_SUFFIXES = (".mid", ".midi")
-
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write, .mid or .midi.")
+@with_outs
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
@@ -35,14 +36,16 @@ _SUFFIXES = (".mid", ".midi")
 @with_choice
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    out: Path,
+    outs: tuple[Path, ...],
+    score: bool,
+    soundfont: Path | None,
     run: Path | None,
     pieces: Pieces,
     controls: Controls,
     choice: Choice,
     as_json: bool,
 ) -> None:
-    r"""Write new music as MIDI.
+    r"""Write new music: MIDI, sound, score or picture, as the suffixes say.
 
     Of several pieces each has a seed of its own; each file's text event holds the line that makes that file again.
     --keep-bars and --vary write bars of a file anew so that they lead to what is kept; the rest keeps its notes.
@@ -51,6 +54,7 @@ def command(
     \b
     Example:
       seqgan-music sample --out song.mid
+      seqgan-music sample --out song.mid --out song.mp3 --out song.svg --score
       seqgan-music sample --out jig.mid --bars 32 --key "D dorian" --program flute --tempo 96
       seqgan-music sample --out next.mid --primer my_tune.mid --no-primer -n 8
       seqgan-music sample --out mended.mid --primer my_tune.mid --keep-bars 1-4,7-16
@@ -58,21 +62,19 @@ def command(
       seqgan-music sample --out best.mid --best-of 8 --prefer key=1,repetition=1,liked=2
     """
     from seqgan_music import compose
-    from seqgan_music.files import check_writable
-    from seqgan_music.music.formats.midi import write_midi
+    from seqgan_music.music import formats
 
-    if out.suffix.lower() not in _SUFFIXES:
-        raise ConfigError(f"--out must end in {' or '.join(_SUFFIXES)}, not '{out.name}'.")
+    files = numbered(outs, len(pieces.seeds))
+    options = formats.Options(
+        key=controls.key.signature if controls.key else None, score=score, soundfont=soundfont
+    )
+    formats.check([out for own in files for out in own], options)
     named, run = run, compose.find_run(run)
     composer = compose.Composer.open(run)
     if named is None and run == compose.BUNDLED:
         click.echo("no run of your own yet: using the model that comes with seqgan-music", err=True)
     if composer.chosen.checkpoint != "best":
         click.echo(f"generator {composer.chosen.name}: {composer.chosen.why}", err=True)
-    several = range(1, len(pieces.seeds) + 1)
-    files = [out] if len(several) == 1 else [out.with_stem(f"{out.stem}-{index}") for index in several]
-    for file in files:
-        check_writable(file)
     source = pieces.source
     primer = composer.read_primer(source, track=pieces.track) if source else None
     if source and primer:
@@ -92,29 +94,28 @@ def command(
     with _progress() as bar:
         write = partial(pieces.write, composer, controls, primer, on_token=bar.update)
         written = [choice.best(write, seed, ranking) for seed in pieces.seeds]
+    for own, (composition, _) in zip(files, written, strict=True):
+        formats.check(own, options, composition.piece)
     results = []
-    for file, (composition, why) in zip(files, written, strict=True):
+    for own, (composition, why) in zip(files, written, strict=True):
         line = shlex.join(["seqgan-music", "sample", *given, "--seed", str(composition.seed)])
-        write_midi(
-            composition.piece,
-            file,
-            title=name,
-            comment=f"seqgan-music {__version__}: {line}",
-            key=controls.key.signature if controls.key else None,
-        )
-        result = _result(file, composition, controls.max_copy)
+        told_of = replace(options, title=name, comment=f"seqgan-music {__version__}: {line}")
+        for out in own:
+            formats.write(composition.piece, out, told_of)
+        result = _result(own, composition, controls.max_copy)
         if why is not None:
             result["chosen"] = why
         results.append(result)
+        shown = files_named(own)
         if not as_json:
             click.echo(
-                f"{click.format_filename(file)}: {result['bars']} bars, {result['notes']} notes, "
+                f"{shown}: {result['bars']} bars, {result['notes']} notes, "
                 f"{result['seconds']:.1f} seconds, {_changed(composition)}{why_chosen(why)}seed {composition.seed}"
             )
             if controls.max_copy is not None:
-                click.echo(f"{click.format_filename(file)}: longest copied run: {composition.copied or 'none'}")
+                click.echo(f"{shown}: longest copied run: {composition.copied or 'none'}")
         for warning in _warnings(composition, controls.max_copy):
-            click.echo(f"{click.format_filename(file)}: {warning}", err=True)
+            click.echo(f"{shown}: {warning}", err=True)
     if as_json:
         found = {"run": str(run), "chosen": vars(composer.chosen), "settings": told, "files": results}
         click.echo(json.dumps(found, indent=1))
@@ -133,12 +134,13 @@ def _changed(composition: Composition) -> str:
     return "" if composition.changed is None else f"{composition.changed:.0%} of the notes changed, "
 
 
-def _result(file: Path, composition: Composition, max_copy: int | None) -> dict[str, Any]:
+def _result(files: Sequence[Path], composition: Composition, max_copy: int | None) -> dict[str, Any]:
     from seqgan_music.compose import bars_of
 
     piece = composition.piece
     result = {
-        "path": str(file),
+        "path": str(files[0]),
+        "paths": [str(file) for file in files],
         "bars": len(bars_of(piece)),
         "notes": len(piece.notes),
         "seconds": round(piece.seconds_at(piece.end), 3),

@@ -70,7 +70,7 @@ def _read(path: Path, config: ReadingConfig, counts: Counter[str]) -> tuple[list
         raise UnusableError(
             "not music", f"Its suffix '{printable(suffix)}' is none of {', '.join(sorted(SUFFIXES))}."
         )
-    data = _content(path, config)
+    data = content(path, config)
     if suffix in MIDI_SUFFIXES:
         scores = _from_midi(data, name, config, counts)
     else:
@@ -94,7 +94,7 @@ def _read(path: Path, config: ReadingConfig, counts: Counter[str]) -> tuple[list
     return pieces, tracks[0]
 
 
-def _content(path: Path, config: ReadingConfig) -> bytes:
+def content(path: Path, config: ReadingConfig) -> bytes:
     """Return a regular file's bytes; pipes, devices and folders are refused before they are opened."""
     limit = int(1e6 * config.max_megabytes)
     try:

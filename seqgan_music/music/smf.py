@@ -18,6 +18,9 @@ from seqgan_music.music.notes import DEFAULT_QPM
 from seqgan_music.music.unusable import UnusableError, printable
 
 DRUM_CHANNEL = 9  # counted from 0: musicians call it 10
+VOLUME, EXPRESSION, PEDAL = 7, 11, 64
+PLAYED = frozenset({VOLUME, EXPRESSION, PEDAL})
+"""Controllers that change how notes sound."""
 FRAMES_PER_SECOND = {24: Fraction(24), 25: Fraction(25), 29: Fraction(30_000, 1001), 30: Fraction(30)}
 TYPICAL_STARTS = {
     b"PK": "a ZIP archive",
@@ -39,6 +42,8 @@ class Track:
     notes: dict[int, list[tuple[int, int, int, int]]] = field(default_factory=dict)
     programs: dict[int, int] = field(default_factory=dict)  # channel -> the one in force at its first note
     drums: int = 0
+    controls: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
+    """(channel, controller) -> (tick, value); of PLAYED alone, and only where it is read to be played."""
     tempos: list[tuple[int, int]] = field(default_factory=list)  # (tick, microseconds a quarter note)
     meters: list[tuple[int, int, int]] = field(default_factory=list)
 
@@ -52,8 +57,13 @@ class MidiFile:
     tracks: list[Track]
 
 
-def parse(data: bytes, max_tracks: int, max_notes: int, counts: Counter[str]) -> MidiFile:
+def parse(
+    data: bytes, max_tracks: int, max_notes: int, counts: Counter[str], *, to_be_played: bool = False
+) -> MidiFile:
     """Return the tracks in the bytes of a file; `counts` learns what was odd about them.
+
+    `to_be_played` keeps the notes of drums, on channel `DRUM_CHANNEL`, and the controllers of `PLAYED` (as many as
+    notes at most), which only count otherwise.
 
     Raises UnusableError for what is no MIDI, makes no sense, or has more tracks or notes than it may.
     """
@@ -73,7 +83,8 @@ def parse(data: bytes, max_tracks: int, max_notes: int, counts: Counter[str]) ->
         raise UnusableError("damaged", f"MIDI format {form} does not exist.")
     ticks_per_beat = _ticks_per_beat(division)
     at = start + 8 + length
-    tracks = _tracks(data, at if length >= 6 and at <= len(data) else start + 14, max_tracks, max_notes, counts)
+    first = at if length >= 6 and at <= len(data) else start + 14
+    tracks = _tracks(data, first, max_tracks, max_notes, counts, to_be_played)
     counts["undeclared_tracks"] += max(0, len(tracks) - declared)
     counts["missing_tracks"] += max(0, declared - len(tracks))
     counts["empty_tracks"] += sum(not (t.notes or t.drums or t.tempos or t.meters) for t in tracks)
@@ -94,7 +105,9 @@ def _ticks_per_beat(division: int) -> Fraction:
     return Fraction(division)
 
 
-def _tracks(data: bytes, at: int, max_tracks: int, max_notes: int, counts: Counter[str]) -> list[Track]:
+def _tracks(
+    data: bytes, at: int, max_tracks: int, max_notes: int, counts: Counter[str], to_be_played: bool
+) -> list[Track]:
     """Walk the chunks from `at`; the next `MTrk` is looked for wherever a length leads nowhere."""
     tracks: list[Track] = []
     left = max_notes
@@ -111,8 +124,8 @@ def _tracks(data: bytes, at: int, max_tracks: int, max_notes: int, counts: Count
         if sign == b"MTrk":
             if len(tracks) == max_tracks:
                 raise UnusableError("too many tracks", f"It has more than {max_tracks:,} tracks (max_tracks).")
-            track = _track(data[at + 8 : end], left, max_notes, counts)
-            left -= track.drums + sum(map(len, track.notes.values()))
+            track = _track(data[at + 8 : end], left, max_notes, counts, to_be_played)
+            left -= sum(map(len, track.notes.values())) + (0 if to_be_played else track.drums)
             tracks.append(track)
         at = end
     return tracks
@@ -123,12 +136,12 @@ def _chunk_follows(data: bytes, at: int) -> bool:
     return at <= len(data) and (len(data) - at < 8 or data[at : at + 4].isalnum())
 
 
-def _track(data: bytes, left: int, max_notes: int, counts: Counter[str]) -> Track:
+def _track(data: bytes, left: int, max_notes: int, counts: Counter[str], to_be_played: bool) -> Track:
     """Parse one track's events. Raises UnusableError where the bytes make no sense."""
     track = Track()
     sounding: dict[int, deque[tuple[int, int]]] = {}  # channel * 128 + pitch -> (onset, velocity), oldest first
     last_off: dict[int, int] = {}
-    taken = at = now = status = 0
+    taken = controls = at = now = status = 0
     size = len(data)
     try:
         while True:
@@ -180,7 +193,8 @@ def _track(data: bytes, left: int, max_notes: int, counts: Counter[str]) -> Trac
                     raise UnusableError("too many notes", f"It has more than {max_notes:,} notes (max_notes).")
                 if channel == DRUM_CHANNEL:
                     track.drums += 1
-                    continue
+                    if not to_be_played:
+                        continue
                 track.notes.setdefault(channel, [])
                 key = channel << 7 | first
                 if key in sounding:
@@ -193,6 +207,11 @@ def _track(data: bytes, left: int, max_notes: int, counts: Counter[str]) -> Trac
                 if sounding.get(key):
                     onset, velocity = sounding[key].popleft()
                     track.notes[channel].append((onset, now, first, velocity))
+            elif to_be_played and high == 0xB0 and first in PLAYED:
+                controls += 1
+                if controls > max_notes:
+                    raise UnusableError("too many events", f"It has more than {max_notes:,} controller events.")
+                track.controls.setdefault((channel, first), []).append((now, second))
     except IndexError:
         counts["truncated_tracks"] += 1
     counts["drum_notes"] += track.drums
