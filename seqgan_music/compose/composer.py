@@ -19,7 +19,7 @@ from seqgan_music.compose import runs
 from seqgan_music.compose.bars import bars_of
 from seqgan_music.compose.composition import Composition
 from seqgan_music.compose.controls import AS_IT_COMES, DEFAULT_BARS, Controls, check_seeds
-from seqgan_music.compose.primers import Primer, new_notes, read_primer, without_primer
+from seqgan_music.compose.primers import Primer, as_loud, new_notes, read_primer, without_primer
 from seqgan_music.compose.rewriting import (
     CANDIDATES,
     Rewriting,
@@ -176,6 +176,8 @@ class Composer:
                 ids, told = (in_bars if controls.by_bar else freely)(rng)
                 decoded = self.tokenizer.decode(prefix + ids)
                 piece = decoded.piece
+                if primer is not None and not self._holds_loudness and self._own_tempo() is None:
+                    piece = as_loud(piece, primer)
                 if primer is not None and not controls.keep_primer:
                     piece = without_primer(piece, primer)
                 if piece.notes:
@@ -211,8 +213,7 @@ class Composer:
         check_controls(controls)
         count = len(bars_of(primer.piece))
         kept = frozenset(kept_bars(count, keep, name=primer.piece.name or "the piece"))
-        loudness = any(name.startswith("VELOCITY") for name in self.tokenizer.vocabulary)
-        rewriting = Rewriting(primer, kept, loudness, self._own_tempo() is None)
+        rewriting = Rewriting(primer, kept, self._holds_loudness, self._own_tempo() is None)
         filling = self.tokenizer.filling(primer.ids)
         ids: tuple[int, ...] = ()
         told: dict[str, Any] = {}
@@ -360,6 +361,10 @@ class Composer:
             weigh=weigh,
             on_token=on_token,
         )
+
+    @property
+    def _holds_loudness(self) -> bool:
+        return any(name.startswith("VELOCITY") for name in self.tokenizer.vocabulary)
 
     def _own_tempo(self) -> float | None:
         """The tempo of a tokenizer that counts time in seconds, which nothing else may change."""

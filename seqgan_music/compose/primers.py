@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 from seqgan_music.compose.bars import bars_of
@@ -117,6 +118,14 @@ def new_notes(piece: Piece, primer: Primer | None) -> Piece:
         elif note.end > end:  # held on, where a tokenizer cannot tell that from struck again
             new.append(replace(note, onset=end, duration=note.end - end))
     return replace(piece, notes=tuple(sorted(new)))
+
+
+def as_loud(piece: Piece, primer: Primer) -> Piece:
+    """Return a piece with the primer's notes as loud as they were, and the others as their median."""
+    loudness = {(note.onset, note.pitch): note.velocity for note in primer.source.notes}
+    median = median_low(loudness.values())
+    notes = [replace(note, velocity=loudness.get((note.onset, note.pitch), median)) for note in piece.notes]
+    return replace(piece, notes=tuple(notes))
 
 
 def _open_end(ids: Iterable[int], tokenizer: Tokenizer) -> list[int]:
