@@ -95,6 +95,7 @@ def test_thumbs_at_random_teach_nothing_and_it_says_so() -> None:
     rng = np.random.default_rng(3)
     found = taste.fitted([Rating(piece, bool(rng.random() < 0.5)) for piece in PIECES[:60]], SCALING)
     assert found.told_apart < 0.65
+    assert "fairly sure" not in found.describe()
     sure = taste.fitted(
         [Rating(p, bool(u > 0)) for p, u in zip(PIECES[:60], LISTENERS["dense"], strict=False)], SCALING
     )

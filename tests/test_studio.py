@@ -19,6 +19,7 @@ from tunes import midi, tune
 from seqgan_music.compose import BUNDLED, Composer, Controls
 from seqgan_music.music.formats.midi import midi_bytes
 from seqgan_music.preference import ratings
+from seqgan_music.preference.ranking import Ranking
 from seqgan_music.studio import asking, guard, workshop
 from seqgan_music.studio.app import MOST_JSON_BYTES, create_app
 from seqgan_music.studio.runs import Runs
@@ -462,3 +463,18 @@ def test_bars_that_are_not_there_are_refused(page: FlaskClient, bars: Any) -> No
     answer = page.post("/api/rewrite", json={"candidate": source["id"], "bars": bars})
     assert answer.status_code == 400
     assert answer.get_json()["error"].startswith("bars must be a list of numbers from 0 to ")
+
+
+def test_the_best_of_several_is_what_is_preferred(page: FlaskClient, studio: Workshop, runs: Path) -> None:
+    ranking = Ranking.open("ending=1,key=2", runs / f"run {HOSTILE}", 4)
+    settings = {"run": f"run {HOSTILE}", "bars": 4, "seed": 21, "prefer": "ending=1,key=2"}
+    one = ranking.scores([studio.find(written(page, **settings)["id"]).piece])
+    best = written(page, **settings, best_of=6)
+    assert best["title"] == "best of 6"
+    assert ranking.scores([studio.find(best["id"]).piece]) >= one
+    # The seed that it tells makes it again.
+    assert written(page, run=f"run {HOSTILE}", bars=4, seed=best["seed"])["notes"] == best["notes"]
+    answer = page.post("/api/compose", json={"run": "bundled", "prefer": "keys=1", "best_of": 2})
+    assert (answer.status_code, "Did you mean 'key'" in answer.get_json()["error"]) == (400, True)
+    needs_music = page.post("/api/compose", json={"run": "bundled", "prefer": "range=1", "best_of": 2})
+    assert "came without its music" in needs_music.get_json()["error"]

@@ -30,10 +30,13 @@ def command(files: tuple[Path, ...], liked: bool | None, run: Path | None) -> No
         raise click.UsageError("Say --up or --down.")
     from seqgan_music import compose, config, preference
     from seqgan_music.compose.primers import read_pieces
+    from seqgan_music.errors import RunError
     from seqgan_music.preference import ratings
     from seqgan_music.run_folders import check_run
 
-    run = compose.newest_run() if run is None else run
+    run = compose.newest_run() if run is None else compose.find_run(run)
+    if run == compose.BUNDLED:
+        raise RunError("Ratings are kept with a run of your own, not with the bundled one. Train one first.")
     check_run(run)
     reading = config.load(str(run / "config.toml")).corpus.reading
     pieces = [piece for file in files for piece in read_pieces(file, reading, "File").pieces]

@@ -40,7 +40,8 @@ EXAMPLES = 100
 """Training pieces by which features are scaled."""
 
 _PRECISION = 5.0
-_SURE, _HARDLY = 0.75, 0.6
+_SURE, _HARDLY = 0.65, 0.55
+"""Of `told_apart`, less the standard error of a share of so many votes as there are of the rarer kind."""
 _TRIALS = 40
 
 
@@ -87,13 +88,11 @@ class Preference:
         thumbs = f"{self.up} up and {self.down} down"
         if self.neutral:
             return f"No taste known from {thumbs}: every piece counts the same until there are {MIN_EACH} of each."
-        if self.told_apart < _HARDLY:
-            how = "not sure yet: rate more"
-        else:
-            how = "fairly sure" if self.told_apart >= _SURE else "somewhat sure"
-        return (
-            f"Taste learnt from {thumbs}; {how} (of a pair left out, the liked one is found {self.told_apart:.0%})."
+        least = self.told_apart - 0.5 / min(self.up, self.down) ** 0.5
+        how = (
+            "fairly sure" if least >= _SURE else "somewhat sure" if least >= _HARDLY else "not sure yet, rate more"
         )
+        return f"Taste learnt from {thumbs}; {how}: it knew the liked one in {self.told_apart:.0%} of trials."
 
 
 def fit(run: Path) -> Preference:

@@ -13,11 +13,13 @@ from typing import Any
 from flask import Flask, Response, jsonify, request, send_file
 from werkzeug.exceptions import HTTPException, NotFound, UnsupportedMediaType
 
-from seqgan_music import __version__
+from seqgan_music import __version__, choices
 from seqgan_music.compose import BUNDLED
 from seqgan_music.errors import SeqganMusicError
 from seqgan_music.evaluate import result
+from seqgan_music.music import objectives
 from seqgan_music.pages import shared
+from seqgan_music.preference.ranking import LIKED
 from seqgan_music.studio import asking, guard, workshop
 from seqgan_music.studio.candidates import Candidate, score_of_sound
 from seqgan_music.studio.jobs import Job, QueueFullError
@@ -112,6 +114,8 @@ def _add_requests(app: Flask, studio: Workshop) -> None:
             primers=_suffixes(),
             downloads=list(DOWNLOADS),
             can={"notation": False},
+            preferences=[LIKED, *choices.names(objectives.__name__)],
+            most_best_of=asking.MOST_BEST_OF,
             most_bars=asking.MOST_BARS,
             most_candidates=asking.MOST_CANDIDATES,
             most_primer_bytes=workshop.MOST_PRIMER_BYTES,

@@ -13,12 +13,15 @@ from seqgan_music.errors import ConfigError, did_you_mean
 MOST_CANDIDATES = 12
 MOST_BARS = 128
 """New bars of one piece: enough for a song, and little enough to wait for."""
+MOST_BEST_OF = 32
+"""Pieces that are written for each that is shown."""
 _SEEDS = 10**9
 """Seeds are below this, as the command line's own: numbers that any JSON reader holds exactly."""
 
 _NUMBERS: dict[str, tuple[type, float, float]] = {
     "bars": (int, 1, MOST_BARS),
     "count": (int, 1, MOST_CANDIDATES),
+    "best_of": (int, 1, MOST_BEST_OF),
     "seed": (int, 0, _SEEDS),
     "temperature": (float, 0.1, 3),
     "top_k": (int, 0, 1000),
@@ -121,7 +124,7 @@ CONTROLS = (
     "keep_primer",
     "max_copy",
 )
-COMPOSE = ("run", "count", "seed", "primer", *CONTROLS)
+COMPOSE = ("run", "count", "seed", "primer", "best_of", "prefer", *CONTROLS)
 LIKE = ("candidate", "count", "seed", "distance", "temperature")
 REWRITE = ("candidate", "bars", "seed", "temperature")
 RATE = ("liked",)

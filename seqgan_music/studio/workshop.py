@@ -14,9 +14,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from seqgan_music.compose import BUNDLED, DEFAULT_BARS, Composer, Composition, Controls, Primer, bars_of
+from seqgan_music.compose import (
+    BUNDLED,
+    DEFAULT_BARS,
+    SEED_LIMIT,
+    Composer,
+    Composition,
+    Controls,
+    Primer,
+    bars_of,
+)
 from seqgan_music.errors import ConfigError, InputError, RunError, SeqganMusicError
 from seqgan_music.music.notes import Piece
+from seqgan_music.preference.ranking import Ranking
 from seqgan_music.studio import asking
 from seqgan_music.studio.asking import Asked
 from seqgan_music.studio.candidates import (
@@ -46,6 +56,8 @@ _DISTANCE = 0.5
 _BOLDER = (1.0, 1.0, 1.2, 1.4, 1.7, 2.0)
 """Times the temperature, at which bars are tried until they are not what they were: in music that repeats itself
 they often come again."""
+_APART = 1_000_003
+"""From the seed of one of several pieces, of which the best is kept, to the next's."""
 _RATED_AT_ONCE = 64
 """Candidates, the newest, whose liking is told after a rating."""
 
@@ -168,25 +180,33 @@ class Workshop:
             if uploaded is None:
                 raise GoneError("This primer is not here, or no longer: drop the file again.")
         bars = controls.bars or DEFAULT_BARS
-        title = f"after {uploaded.name}" if uploaded else ""
         first = secrets.randbelow(_SEEDS) if seed is None else seed
+        prefer, best_of = asked.text("prefer"), asked.number("best_of") or 1
+        ranking = Ranking.open(prefer, opened.folder, bars) if prefer and best_of > 1 else None
+        best_of = best_of if ranking else 1
+        title = f"after {uploaded.name}" if uploaded else ""
 
         def work(job: Job) -> None:
             _ready(opened)
             primer = self._held(uploaded, opened) if uploaded else None
+            primed = primer.full_bars if primer and controls.keep_primer else 0
             for number in range(count):
-                before = job.steps
-                (written,) = opened.composer.compose(
-                    controls, seed=first + number, primer=primer, on_token=job.step
-                )
-                opened.learn("compose", bars, job.steps - before)
-                job.expected = job.steps + opened.expected("compose", (count - number - 1) * bars)
-                primed = primer.full_bars if primer and controls.keep_primer else 0
+                several = []
+                for other in range(best_of):
+                    before, own = job.steps, (first + number + other * _APART) % SEED_LIMIT
+                    several += opened.composer.compose(controls, seed=own, primer=primer, on_token=job.step)
+                    opened.learn("compose", bars, job.steps - before)
+                    left = (count - number) * best_of - other - 1
+                    job.expected = job.steps + opened.expected("compose", left * bars)
+                scores = ranking.scores([one.piece for one in several]).tolist() if ranking else [1.0]
+                written = several[scores.index(max(scores))]
                 line = _line(opened, controls, written.seed, uploaded)
-                made = self._candidate(opened, written, controls, title=title, line=line, primed=primed)
+                best = f"best of {best_of}" if ranking else ""
+                told = ", ".join(text for text in (title, best) if text)
+                made = self._candidate(opened, written, controls, title=told, line=line, primed=primed)
                 job.results.append(made.id)
 
-        return Job(work, expected=opened.expected("compose", count * bars))
+        return Job(work, expected=opened.expected("compose", count * best_of * bars))
 
     def like(self, settings: dict[str, Any]) -> Job:
         """Return the job that writes variations of a candidate. Raises ConfigError, GoneError."""

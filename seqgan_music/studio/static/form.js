@@ -4,6 +4,16 @@ import { element, roll } from "./drawing.js";
 
 const TONICS = ["C", "C#", "Db", "D", "Eb", "E", "F", "F#", "Gb", "G", "Ab", "A", "Bb", "B"];
 const MODES = ["major", "minor", "dorian", "mixolydian", "phrygian", "lydian", "locrian", "harmonic minor"];
+// What pieces can be preferred for, in few words; an objective without a name here is called as it is.
+const PREFERENCES = {
+  liked: "what I like",
+  key: "staying in a key",
+  ending: "ending on the tonic",
+  steps: "steps and leaps",
+  repetition: "bars that return",
+  range: "range",
+  density: "density",
+};
 const TEXTS = ["density", "pitch_range"];
 const NUMBERS = ["bars", "count", "temperature", "tempo", "seed", "max_copy", "top_p", "top_k"];
 
@@ -23,6 +33,11 @@ export class Form {
     fields.program.append(element("option", { value: "" }, "as learnt"));
     offered.programs.forEach((name, number) => fields.program.append(element("option", { value: number }, name)));
     fields.run.append(...offered.runs.map(({ name }) => element("option", { value: name }, name)));
+    fields.prefer.append(
+      ...offered.preferences.map((name) => element("option", { value: `${name}=1` }, PREFERENCES[name] || name)),
+    );
+    fields.prefer.addEventListener("change", () => (fields.best_of.disabled = !fields.prefer.value));
+    fields.best_of.max = offered.most_best_of;
     fields.bars.max = offered.most_bars;
     fields.count.max = offered.most_candidates;
     find("#file").accept = offered.primers.join(",");
@@ -43,6 +58,7 @@ export class Form {
     const told = { run: fields.run.value };
     for (const name of NUMBERS) if (fields[name].value !== "") told[name] = Number(fields[name].value);
     for (const name of TEXTS) if (fields[name].value.trim()) told[name] = fields[name].value.trim();
+    if (fields.prefer.value) Object.assign(told, { prefer: fields.prefer.value, best_of: Number(fields.best_of.value) || 2 });
     if (fields.program.value !== "") told.program = Number(fields.program.value);
     if (fields.tonic.value) told.key = `${fields.tonic.value} ${fields.mode.value}`;
     if (this.primer) Object.assign(told, { primer: this.primer.id, keep_primer: fields.keep_primer.checked });
@@ -59,6 +75,7 @@ export class Form {
       told.temperature === 1 ? "" : `temperature ${told.temperature}`,
       told.density ? `${told.density} notes a bar` : "",
       told.pitch_range || "",
+      told.prefer ? `best of ${told.best_of} by ${fields.prefer.selectedOptions[0].textContent}` : "",
       told.max_copy ? `at most ${told.max_copy} notes copied` : "",
     ];
     return parts.filter(Boolean).join(" · ");
