@@ -17,11 +17,13 @@ from report_run import HOSTILE, make_run
 from tunes import midi, tune
 
 from seqgan_music.compose import BUNDLED, Composer, Controls
+from seqgan_music.critic import sheet
 from seqgan_music.music.formats.midi import midi_bytes
 from seqgan_music.preference import ratings
 from seqgan_music.preference.ranking import Ranking
 from seqgan_music.studio import asking, guard, workshop
 from seqgan_music.studio.app import MOST_JSON_BYTES, create_app
+from seqgan_music.studio.candidates import score_of_sound
 from seqgan_music.studio.runs import Runs
 from seqgan_music.studio.workshop import Workshop
 
@@ -126,6 +128,7 @@ def test_the_critic_judges_every_bar_where_there_is_one(page: FlaskClient) -> No
     found = written(page, run=f"run {HOSTILE}", bars=4)
     assert len(found["heat"]) == len(found["bars"]) == 4
     assert all(0 <= value <= 1 for value in found["heat"])
+    assert 0 <= found["rank"] <= 1
     assert written(page)["heat"] == []
     assert page.get("/api/run?name=bundled").get_json()["no_critic"]
 
@@ -472,6 +475,16 @@ def test_the_best_of_several_is_what_is_preferred(page: FlaskClient, studio: Wor
     best = written(page, **settings, best_of=6)
     assert best["title"] == "best of 6"
     assert ranking.scores([studio.find(best["id"]).piece]) >= one
+    opened = studio.open_run(f"run {HOSTILE}")
+    assert opened.critic is not None
+    several = [written(page, **{**settings, "seed": 21 + 1_000_003 * n, "prefer": None})["id"] for n in range(4)]
+    scores = opened.critic.scores([sheet(studio.find(name).piece) for name in several])
+    chosen = written(page, **{**settings, "prefer": "critic"}, best_of=4)
+    assert chosen["notes"] == score_of_sound(studio.find(several[scores.argmax()]).piece)["notes"]
+    job = done(
+        page, page.post("/api/compose", json={"run": "bundled", "bars": 1, "prefer": "critic", "best_of": 2})
+    )
+    assert job["error"] == "The best by the critic cannot be kept: bundled has none."
     # The seed that it tells makes it again.
     assert written(page, run=f"run {HOSTILE}", bars=4, seed=best["seed"])["notes"] == best["notes"]
     answer = page.post("/api/compose", json={"run": "bundled", "prefer": "keys=1", "best_of": 2})

@@ -114,12 +114,15 @@ def test_pieces_are_written_side_by_side_with_what_was_asked_for(page: Page) -> 
     assert page.run("document.querySelector('#empty').hidden") is True
     facts = page.run("[...document.querySelectorAll('.facts')].map(one => one.textContent)")
     assert [text[: len("Seed 1")] for text in facts] == ["Seed 1", "Seed 2", "Seed 3"]
+    assert all("% of real music" in text for text in facts)
     assert all("D dorian" in text and "90 bpm" in text and "Flute" in text for text in facts)
     assert page.run("document.querySelectorAll('.notes rect').length") > 3
     bars = "[...document.querySelector('.bars').children]"
     assert page.run(f"{bars}.map(one => one.textContent)") == ["1", "2", "3", "4"]
     # The run has a critic, and says so bar by bar to those who do not see the shades.
-    assert page.run(f"{bars}.every(one => /^Bar \\d, critic \\d+ of 100$/.test(one.getAttribute('aria-label')))")
+    assert page.run(
+        f"{bars}.every(one => /^Bar \\d, above \\d+% of real bars$/.test(one.getAttribute('aria-label')))"
+    )
     assert page.run(f"{bars}.every(one => one.style.getPropertyValue('--shade-of-bar').endsWith('%'))")
 
 

@@ -114,7 +114,7 @@ def _add_requests(app: Flask, studio: Workshop) -> None:
             primers=_suffixes(),
             downloads=list(DOWNLOADS),
             can={"notation": False},
-            preferences=[LIKED, *choices.names(objectives.__name__)],
+            preferences=[workshop.CRITIC, LIKED, *choices.names(objectives.__name__)],
             most_best_of=asking.MOST_BEST_OF,
             most_bars=asking.MOST_BARS,
             most_candidates=asking.MOST_CANDIDATES,

@@ -32,8 +32,8 @@ class Candidate:
     controls  what it was asked for
     title     how it came about, for people
     copied    the longest run in common with the training music, for people, where that was looked for
-    heat      the critic's value of each bar, 0 to 1; empty where there is no critic
-    rank      how many of 100 held-out real pieces the critic likes less, None where that cannot be told
+    heat      share of held-out bars of real music that the critic likes less, for each bar; empty without a critic
+    rank      share of held-out real pieces, as many bars of each, that it likes less; None where it cannot be told
     liking    how likely the person is to like it, by the thumbs so far, None where they say nothing yet
     new_bars  bars, from 0, that were written last: all of a new piece, those rewritten of a mended one
     primed    how many bars from the first on are a primer's

@@ -154,7 +154,8 @@ export class Card {
 
   #title() {
     const { piece } = this;
-    return `Seed ${piece.seed}`;
+    if (piece.rank === null) return `Seed ${piece.seed}`;
+    return `Seed ${piece.seed}, above ${Math.round(100 * piece.rank)}% of real music`;
   }
 
   #sheet() {
@@ -197,13 +198,12 @@ export class Card {
   #bars() {
     const { piece } = this;
     const heat = piece.heat.length === piece.bars.length ? piece.heat : [];
-    const [low, high] = [Math.min(...heat), Math.max(...heat)];
-    const about = heat.length ? "Bars, shaded by the critic: the deeper, the more like the run's music" : "Bars";
+    const about = heat.length ? "Bars, shaded by where the critic ranks each among bars of real music" : "Bars";
     const box = element("div", { class: "bars", role: "group", "aria-label": `${about}; choose some to have them written anew` });
     piece.bars.forEach(([start, end], index) => {
-      const said = heat.length ? `, critic ${Math.round(100 * heat[index])} of 100` : "";
+      const said = heat.length ? `, above ${Math.round(100 * heat[index])}% of real bars` : "";
       const button = element("button", { type: "button", "aria-pressed": "false", tabindex: index ? "-1" : "0", "aria-label": `Bar ${index + 1}${said}`, title: `Bar ${index + 1}${said}` }, String(index + 1));
-      if (heat.length) button.style.setProperty("--shade-of-bar", `${Math.round(12 + (88 * (heat[index] - low)) / (high - low || 1))}%`);
+      if (heat.length) button.style.setProperty("--shade-of-bar", `${Math.round(4 + 96 * heat[index])}%`);
       button.style.flexGrow = end - start;
       button.addEventListener("click", (event) => this.#choose(index, event.shiftKey));
       box.append(button);

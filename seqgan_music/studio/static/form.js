@@ -6,6 +6,7 @@ const TONICS = ["C", "C#", "Db", "D", "Eb", "E", "F", "F#", "Gb", "G", "Ab", "A"
 const MODES = ["major", "minor", "dorian", "mixolydian", "phrygian", "lydian", "locrian", "harmonic minor"];
 // What pieces can be preferred for, in few words; an objective without a name here is called as it is.
 const PREFERENCES = {
+  critic: "the critic",
   liked: "what I like",
   key: "staying in a key",
   ending: "ending on the tonic",
@@ -34,7 +35,7 @@ export class Form {
     offered.programs.forEach((name, number) => fields.program.append(element("option", { value: number }, name)));
     fields.run.append(...offered.runs.map(({ name }) => element("option", { value: name }, name)));
     fields.prefer.append(
-      ...offered.preferences.map((name) => element("option", { value: `${name}=1` }, PREFERENCES[name] || name)),
+      ...offered.preferences.map((name) => element("option", { value: name === "critic" ? name : `${name}=1` }, PREFERENCES[name] || name)),
     );
     fields.prefer.addEventListener("change", () => (fields.best_of.disabled = !fields.prefer.value));
     fields.best_of.max = offered.most_best_of;
