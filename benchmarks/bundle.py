@@ -1,7 +1,8 @@
 """Make a run the model that comes with the package: `python benchmarks/bundle.py RUN`.
 
 Writes `seqgan_music/bundled/`: the generator that `sample` would use, its vocabulary and settings, and a model card
-with the figures of the run's evaluation. None of the music that it learnt from is in it.
+with the figures of the run's evaluation; and the run's critic, with the scores of held-out pieces that it ranks
+others among. None of the music that it learnt from is in it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import click
 
 from seqgan_music import config
 from seqgan_music.compose import BUNDLED
+from seqgan_music.critic import Critic
 from seqgan_music.evaluate import result
 from seqgan_music.learning import checkpoint
 
@@ -70,6 +72,9 @@ def main(run: Path) -> None:
     shutil.rmtree(BUNDLED, ignore_errors=True)
     BUNDLED.mkdir()
     checkpoint.save(BUNDLED, "best", generator, {"generator": document["generator"]})
+    critic = Critic.open(run)
+    if critic is not None:
+        critic.save(BUNDLED)
     for file in ("config.toml", "vocabulary.json"):
         shutil.copyfile(run / file, BUNDLED / file)
     typical = json.loads((run / "scan.json").read_bytes())["typical"]

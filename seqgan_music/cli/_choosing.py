@@ -1,10 +1,10 @@
-"""Several candidates for each piece, of which the best is kept: how many, and by what."""
+"""Several candidates for each piece, of which the best is kept: how many, by what; and what the critic mends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import wraps
+from dataclasses import dataclass, replace
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +13,34 @@ import click
 from seqgan_music.errors import ConfigError
 
 if TYPE_CHECKING:
-    from seqgan_music.compose import Composition
+    from seqgan_music.compose import Composer, Composition, Controls, Primer
+    from seqgan_music.critic import Critic
+    from seqgan_music.critic.choosing import Ranking as CriticRanking
     from seqgan_music.preference.ranking import Ranking
 
 MOST = 1000
 """Candidates for a piece."""
 _APART = 1_000_003
+HEAT_MEANS = ("below every held-out bar", "above every held-out bar")
+"""What the critic's ranks of bars are at 0 and at 1."""
 
 _OPTIONS = (
     click.option("--best-of", type=int, metavar="N", help="Write N candidates for each piece and keep the best."),
     click.option(
         "--prefer",
         metavar="WEIGHTS",
-        help="What is best: 'key=1,range=0.5,range.target=24,liked=2'; see docs/objectives.md.",
+        help="What is best: 'key=1,range=0.5,liked=2', see docs/objectives.md.  [default: the critic]",
     ),
+    click.option(
+        "--critic",
+        "particles",
+        type=int,
+        is_flag=False,
+        flag_value=16,
+        metavar="[N]",
+        help="Write N pieces side by side and go on, bar by bar, with what the run's critic finds likely.  [16]",
+    ),
+    click.option("--fix-worst", type=int, metavar="K", help="Write the K bars that the critic finds weakest anew."),
 )
 
 
@@ -36,11 +50,29 @@ class Choice:
 
     best_of: int
     prefer: str | None
+    particles: int | None
+    fix_worst: int | None
 
-    def ranking(self, run: Path, bars: int | None) -> Ranking | None:
+    def settings(self) -> dict[str, Any]:
+        """Return what makes a chosen piece again, as options without their dashes; None need not be given."""
+        return {"critic": self.particles, "fix-worst": self.fix_worst}
+
+    def critic(self, run: Path) -> Critic | None:
+        """Return the run's critic where it is asked for. Raises RunError."""
+        if self.particles is None and self.fix_worst is None and (self.best_of == 1 or self.prefer is not None):
+            return None
+        from seqgan_music.critic.scoring import open_critic
+
+        return open_critic(run)
+
+    def ranking(self, run: Path, bars: int | None, critic: Critic | None) -> Ranking | CriticRanking | None:
         """Return what ranks candidates of so many bars; None where there are none. Raises ConfigError, RunError."""
         if self.prefer is None:
-            return None
+            if self.best_of == 1 or critic is None:
+                return None
+            from seqgan_music.critic.choosing import Ranking as ByCritic
+
+            return ByCritic(critic)
         from seqgan_music.preference.ranking import Ranking
 
         ranking = Ranking.open(self.prefer, run, bars)
@@ -49,7 +81,7 @@ class Choice:
         return ranking
 
     def best(
-        self, write: Callable[[int], Composition], seed: int, ranking: Ranking | None
+        self, write: Callable[[int], Composition], seed: int, ranking: Ranking | CriticRanking | None
     ) -> tuple[Composition, dict[str, Any] | None]:
         """Write the candidates of a seed, of which the first is that seed's own piece; return the best, and why."""
         if ranking is None:
@@ -69,19 +101,55 @@ class Choice:
         }
         return candidates[chosen], why
 
+    def score(self, critic: Critic | None, *, finished: bool) -> Callable[[Any], Any] | None:
+        """Return the critic's weights of pieces, finished or so far, where they are asked for."""
+        if critic is None or self.particles is None:
+            return None
+        from seqgan_music.critic import choosing
+
+        return partial(choosing.whole if finished else choosing.so_far, critic)
+
+    def mended(
+        self,
+        written: Composition,
+        composer: Composer,
+        controls: Controls,
+        primer: Primer | None,
+        critic: Critic | None,
+        on_token: Callable[[], object],
+    ) -> Composition:
+        """Write the weakest bars of a piece anew, where that is asked for; those of a primer stay."""
+        if self.fix_worst is None or critic is None:
+            return written
+        from seqgan_music.critic import choosing
+
+        kept = primer.full_bars if primer is not None and controls.keep_primer else 0
+        bars = choosing.weakest(critic, written.piece, self.fix_worst, kept)
+        if not bars:
+            return written
+        own = replace(controls, bars=None, seconds=None, tempo=None, program=None, keep_primer=True)
+        score = partial(choosing.whole, critic)
+        mended = composer.rewrite(
+            written.piece, bars=bars, seed=written.seed, controls=own, score=score, on_token=on_token
+        )
+        return replace(written, piece=mended.piece, copied=mended.copied, changed=mended.changed)
+
 
 def with_choice(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command these options; it gets them as one argument, `choice`."""
 
     @wraps(function)
-    def collected(best_of: int | None, prefer: str | None, **given: Any) -> None:
+    def collected(
+        best_of: int | None, prefer: str | None, particles: int | None, fix_worst: int | None, **given: Any
+    ) -> None:
         if best_of is not None and not 1 <= best_of <= MOST:
             raise ConfigError(f"--best-of must be 1 to {MOST}, not {best_of}.")
         if prefer is not None and best_of is None:
             raise ConfigError("--prefer chooses among candidates: say how many with --best-of, as in --best-of 8.")
-        if best_of is not None and prefer is None:
-            raise ConfigError("--best-of needs to know what is best: say so with --prefer, as in --prefer key=1.")
-        function(choice=Choice(best_of or 1, prefer), **given)
+        for name, value in (("critic", particles), ("fix-worst", fix_worst)):
+            if value is not None and not 1 <= value <= MOST:
+                raise ConfigError(f"--{name} must be 1 to {MOST}, not {value}.")
+        function(choice=Choice(best_of or 1, prefer, particles, fix_worst), **given)
 
     for option in reversed(_OPTIONS):
         collected = option(collected)

@@ -63,14 +63,17 @@ class Pieces:
         primer: Primer | None,
         seed: int,
         on_token: Callable[[], object],
+        score: Callable[..., Any] | None = None,
+        candidates: int | None = None,
     ) -> Composition:
-        """Write the piece of one seed."""
+        """Write the piece of one seed; `score` weighs `candidates` of it, see `Composer.compose` and `infill`."""
+        several: dict[str, Any] = {} if candidates is None else {"candidates": candidates}
         if self.vary and primer:
             return composer.vary(primer, distance=self.distance, seed=seed, controls=controls, on_token=on_token)
         if self.keep_bars and primer:
             keep = _numbers(self.keep_bars, "keep-bars")
-            return composer.infill(primer, keep=keep, seed=seed, controls=controls, on_token=on_token)
-        (piece,) = composer.compose(controls, seed=seed, primer=primer, on_token=on_token)
+            return composer.infill(primer, keep=keep, seed=seed, controls=controls, on_token=on_token, score=score)
+        (piece,) = composer.compose(controls, seed=seed, primer=primer, score=score, on_token=on_token, **several)
         return piece
 
 

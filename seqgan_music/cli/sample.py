@@ -6,19 +6,19 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from seqgan_music import __version__
-from seqgan_music.cli._choosing import Choice, with_choice
+from seqgan_music.cli._choosing import HEAT_MEANS, Choice, with_choice
 from seqgan_music.cli._choosing import told as why_chosen
 from seqgan_music.cli._controls import settings, with_controls
 from seqgan_music.cli._pieces import Pieces, with_pieces
 from seqgan_music.cli._writing import named as files_named
 from seqgan_music.cli._writing import numbered, with_outs
+from seqgan_music.errors import ConfigError
 
 if TYPE_CHECKING:
     from seqgan_music.compose import Composition, Controls, Primer
@@ -50,6 +50,7 @@ def command(
     Of several pieces each has a seed of its own; each file's text event holds the line that makes that file again.
     --keep-bars and --vary write bars of a file anew so that they lead to what is kept; the rest keeps its notes.
     --max-copy takes notes back while writing where they would copy, in whatever key; a primer's own do not count.
+    With --critic, --best-of or --fix-worst the run's critic chooses, and a piano roll shows its heat strip.
 
     \b
     Example:
@@ -66,7 +67,10 @@ def command(
 
     files = numbered(outs, len(pieces.seeds))
     options = formats.Options(
-        key=controls.key.signature if controls.key else None, score=score, soundfont=soundfont
+        key=controls.key.signature if controls.key else None,
+        score=score,
+        soundfont=soundfont,
+        heat_means=HEAT_MEANS,
     )
     formats.check([out for own in files for out in own], options)
     named, run = run, compose.find_run(run)
@@ -79,9 +83,12 @@ def command(
     primer = composer.read_primer(source, track=pieces.track) if source else None
     if source and primer:
         click.echo(_primer_line(source, primer), err=True)
-    ranking = choice.ranking(run, _bars_of_candidates(controls, primer))
+    if choice.particles is not None and pieces.vary:
+        raise ConfigError("--critic goes with new bars, or with those beside --keep-bars, not with --vary.")
+    critic = choice.critic(run)
+    ranking = choice.ranking(run, _bars_of_candidates(controls, primer), critic)
     name = run.resolve().name
-    told = {"run": name, **settings(controls), **pieces.settings()}
+    told = {"run": name, **settings(controls), **pieces.settings(), **choice.settings()}
     if pieces.keep_bars or pieces.vary:
         told["bars"] = None  # the piece's own
     given = [part for option, value in told.items() if value is not None for part in (f"--{option}", str(value))]
@@ -92,14 +99,20 @@ def command(
     # One sequence at a time is too little work to share: more threads only wait for each other.
     torch.set_num_threads(1)
     with _progress() as bar:
-        write = partial(pieces.write, composer, controls, primer, on_token=bar.update)
+
+        def write(seed: int) -> Composition:
+            weigh = choice.score(critic, finished=bool(pieces.keep_bars))
+            piece = pieces.write(composer, controls, primer, seed, bar.update, weigh, choice.particles)
+            return choice.mended(piece, composer, controls, primer, critic, bar.update)
+
         written = [choice.best(write, seed, ranking) for seed in pieces.seeds]
     for own, (composition, _) in zip(files, written, strict=True):
         formats.check(own, options, composition.piece)
     results = []
     for own, (composition, why) in zip(files, written, strict=True):
         line = shlex.join(["seqgan-music", "sample", *given, "--seed", str(composition.seed)])
-        told_of = replace(options, title=name, comment=f"seqgan-music {__version__}: {line}")
+        heat = None if critic is None else critic.by_bar(composition.piece)
+        told_of = replace(options, title=name, comment=f"seqgan-music {__version__}: {line}", heat=heat)
         for out in own:
             formats.write(composition.piece, out, told_of)
         result = _result(own, composition, controls.max_copy)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seqgan_music.cli._choosing import HEAT_MEANS
 from seqgan_music.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -144,5 +145,4 @@ def _draw(one: Scored, out: Path) -> None:
 def _options(heat: Sequence[float], title: str | None = None) -> Options:
     from seqgan_music.music.formats import Options
 
-    means = ("below every held-out bar", "above every held-out bar")
-    return Options(title=title, heat=heat or None, heat_means=means)
+    return Options(title=title, heat=heat or None, heat_means=HEAT_MEANS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 
 from seqgan_music.compose.controls import Controls
 from seqgan_music.compose.particles import Filled, Particles, Window
+from seqgan_music.compose.rewriting import Score
 from seqgan_music.learning.generator import Generator
 from seqgan_music.learning.sampling import generate
-from seqgan_music.music.tokenizers import Grammar, Tokenizer
+from seqgan_music.music.tokenizers import Filling, Grammar, Tokenizer
 
 
 def write(
@@ -26,11 +28,12 @@ def write(
     begin: int,
     bars: int,
     ticks: int | None,
+    score: Score | None = None,
 ) -> tuple[list[int], Filled]:
     """Return new ids after `prefix`, which ends at tick `begin`, and what is known of their choice.
 
     They go on to the end of `bars` bars from the last full one, or to tick `ticks`. The meter is the prefix's, else
-    drawn as the generator likes.
+    drawn as the generator likes. `score` weighs the pieces so far after every bar.
     """
     opening = [] if prefix else _opening(generator, tokenizer, controls, rng)
     ids = [*prefix, *opening]
@@ -42,7 +45,13 @@ def write(
         Window(left, right, end, left, controls.pitches(number), controls.weigh(number))
         for number, (left, right) in enumerate(pairwise(lines), 1)
     ]
-    filled = particles.fill(tokenizer.filling(ids), windows, end)
+    head = tokenizer.decode(ids).piece
+
+    def judge(fillings: Sequence[Filling]) -> Sequence[float]:
+        assert score is not None
+        return score([replace(head, notes=tuple(sorted([*head.notes, *one.new_notes()]))) for one in fillings])
+
+    filled = particles.fill(tokenizer.filling(ids), windows, end, judge=judge if score is not None else None)
     closing = [tokenizer.end_id] if tokenizer.end_id is not None else []
     return [*opening, *filled.ids, *closing], filled
 

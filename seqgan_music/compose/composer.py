@@ -25,6 +25,7 @@ from seqgan_music.compose.rewriting import (
     Rewriting,
     Score,
     changed_share,
+    check_candidates,
     check_controls,
     kept_bars,
     varied,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 _TOKENS_A_BEAT = 400
 """More than this means a generator that will not go on; no music has so many notes."""
 _TRIES = 8
-_MOST_CANDIDATES = 4096
 _REFUSALS_A_BEAT = 4
 """Notes that are taken back for being copied; more means that nearly all a generator knows is copies."""
 
@@ -108,16 +108,20 @@ class Composer:
         seed: int,
         count: int = 1,
         primer: Primer | None = None,
+        score: Score | None = None,
+        candidates: int = CANDIDATES,
         on_token: Callable[[], object] = lambda: None,
     ) -> list[Composition]:
         """Write `count` pieces; piece i is a function of `seed + i`, the controls and the primer alone.
 
         Bars after a primer are counted from the end of its last full bar, and where it ends inside a bar the new
-        music goes on there. `on_token` is called after each token, for progress; what it raises ends the work and
-        comes through, and the composer can be used again. Raises ConfigError for values that cannot be and RunError
-        for a run that cannot be used.
+        music goes on there. With `score`, log weights of pieces so far (the critic's, say), each piece is what is
+        left of `candidates` that are written side by side: see `barwise`. `on_token` is called after each token,
+        for progress; what it raises ends the work and comes through, and the composer can be used again. Raises
+        ConfigError for values that cannot be and RunError for a run that cannot be used.
         """
         check_seeds(seed, count)
+        check_candidates(candidates)
         tempo = controls.tempo or self._tempo(primer)
         program = controls.program
         if program is None:
@@ -143,7 +147,7 @@ class Composer:
         def in_bars(rng: torch.Generator) -> tuple[list[int], dict[str, Any]]:
             most = controls.max_copy
             weigh = _alike if most is None else partial(self._weigh_copies, most)
-            particles = self._particles(controls, rng, CANDIDATES, weigh, on_token)
+            particles = self._particles(controls, rng, candidates, weigh, on_token)
             ids, filled = barwise.write(
                 particles,
                 self.generator,
@@ -154,6 +158,7 @@ class Composer:
                 begin=primer.piece.end if primer else 0,
                 bars=bars,
                 ticks=length.get("ticks"),
+                score=score,
             )
             return ids, {"effective": filled.effective}
 
@@ -173,7 +178,7 @@ class Composer:
         def write(own_seed: int) -> Composition:
             rng = torch.Generator(self.generator.output.weight.device).manual_seed(own_seed)
             for _ in range(_TRIES):
-                ids, told = (in_bars if controls.by_bar else freely)(rng)
+                ids, told = (in_bars if controls.by_bar or score is not None else freely)(rng)
                 decoded = self.tokenizer.decode(prefix + ids)
                 piece = decoded.piece
                 if primer is not None and not self._holds_loudness and self._own_tempo() is None:
@@ -208,8 +213,7 @@ class Composer:
         and controls that cannot be, RunError where no candidate fits.
         """
         check_seeds(seed, 1)
-        if not 1 <= candidates <= _MOST_CANDIDATES:
-            raise ConfigError(f"candidates must be 1 to {_MOST_CANDIDATES}, not {candidates}.")
+        check_candidates(candidates)
         check_controls(controls)
         count = len(bars_of(primer.piece))
         kept = frozenset(kept_bars(count, keep, name=primer.piece.name or "the piece"))

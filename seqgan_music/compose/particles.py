@@ -85,9 +85,21 @@ class Particles:
         self._device = generator.output.weight.device
         self._pitches = pitches.to(self._device)
 
-    def fill(self, filling: Filling, windows: Sequence[Window], end: int) -> Filled:
-        """Fill the windows of a piece that ends at tick `end`. Raises RunError where no candidate is left."""
+    def fill(
+        self,
+        filling: Filling,
+        windows: Sequence[Window],
+        end: int,
+        *,
+        judge: Callable[[Sequence[Filling]], Sequence[float]] | None = None,
+    ) -> Filled:
+        """Fill the windows of a piece that ends at tick `end`.
+
+        `judge` gives log weights (N,) of all that is written so far, after each window: what they have grown by
+        counts. Raises RunError where no candidate is left.
+        """
         self._fillings = [filling]
+        self._judged = torch.zeros(1, dtype=torch.float64)
         self._ids: list[list[int]] = [[]]
         self._state = Ragged(self._generator, filling.keep(windows[0].start))
         self._log_weights = torch.zeros(1, dtype=torch.float64)
@@ -115,6 +127,10 @@ class Particles:
             self._write(window)
             if window.weigh is not None:
                 self._log_weights += torch.tensor([window.weigh(self._began(f, window)) for f in self._fillings])
+            if judge is not None:
+                judged = torch.tensor(list(judge(self._fillings)), dtype=torch.float64)
+                self._log_weights += judged - self._judged
+                self._judged = judged
             if not closes:
                 self._resample()
         self._settle()
@@ -266,6 +282,7 @@ class Particles:
         self._fillings = [self._fillings[row].copy() for row in rows]
         self._ids = [list(self._ids[row]) for row in rows]
         self._left = [self._left[row] for row in rows]
+        self._judged = self._judged[list(rows)]
         self._log_weights = torch.zeros(len(rows), dtype=torch.float64)
 
     def _check(self) -> None:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from seqgan_music.music.tokenizers import Filling
 
 CANDIDATES = 64
+MOST_CANDIDATES = 4096
 Score = Callable[[Sequence[Piece]], Sequence[float]]
-"""Log weights (N,) of whole candidate pieces, added to those of the generator before one of them is drawn."""
+"""Log weights (N,) of candidate pieces, whole or so far, added to those of the generator before they are drawn."""
 
 
 def kept_bars(count: int, bars: Collection[int], *, name: str) -> set[int]:
@@ -47,6 +48,12 @@ def varied(count: int, distance: float, seed: int) -> set[int]:
 
     order = np.random.default_rng([seed, count]).permutation(count) + 1
     return set(order[int(distance * count + 0.5) :].tolist())
+
+
+def check_candidates(count: int) -> None:
+    """Raise ConfigError for a number of candidates that cannot be."""
+    if not 1 <= count <= MOST_CANDIDATES:
+        raise ConfigError(f"candidates must be 1 to {MOST_CANDIDATES}, not {count}.")
 
 
 def check_controls(controls: Controls) -> None:
