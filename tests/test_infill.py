@@ -148,6 +148,7 @@ OLD = {
     "in the middle": ((Note(0, 60, 1), Note(1, 64, 1), Note(2, 60, 2), Note(4, 64, 2)), (2, 4), 4),
     "before a rest": ((Note(0, 60, 2), Note(2, 60, 2), Note(5, 64, 1)), (2, 4), 5),
     "under a note that is held": ((Note(0, 60, 3), Note(2, 64, 2), Note(4, 64, 2)), (2, 4), 4),
+    "bar by bar, before a rest": ((Note(0, 60, 1), Note(2, 64, 1), Note(5, 60, 1)), (2, 4), 5),
     "at the end": ((Note(0, 60, 1), Note(1, 64, 1), Note(2, 60, 2)), (2, 4), 4),
 }
 
@@ -158,7 +159,8 @@ def test_fills_have_the_generators_own_distribution_given_both_sides(where: str)
     tokenizer = tokenizers.create("note_event", {}, 1)
     generator = tiny_generator(len(tokenizer.vocabulary), seed=3)
     only(generator, tokenizer, PITCHES)
-    old = Piece(notes, 1, (Meter(0, 2, 4),))
+    bars = 1 if where.startswith("bar by bar") else 2  # ticks
+    old = Piece(notes, 1, (Meter(0, bars, 4),))
     exact = fillings(tokenizer, generator, old, gap, bound)
     (ids,) = tokenizer.encode(old)
     seen: dict[tuple[Note, ...], float] = defaultdict(float)
@@ -174,14 +176,14 @@ def test_fills_have_the_generators_own_distribution_given_both_sides(where: str)
         generator,
         Controls(),
         torch.Generator().manual_seed(1),
-        candidates=3000,
+        candidates=1000,
         pitches=torch.tensor([name.startswith("PITCH(") for name in tokenizer.vocabulary]),
         most_ids=lambda window: 50,
         weigh=look,
         on_token=lambda: None,
     )
     heard_after = gap[0] if where == "at the end" else -1
-    windows = [Window(*gap, bound, heard_after)]
+    windows = [Window(start, start + bars, bound, heard_after) for start in range(*gap, bars)]
     filled = particles.fill(tokenizer.filling(ids), windows, max(gap[1], old.end))
     if where == "at the end":  # it has to be heard
         exact = {new: chance for new, chance in exact.items() if new}

@@ -3,8 +3,9 @@
 The generator writes left to right; what stands to the right of a gap comes in by importance. With f the notes of a
 gap, p(f | left, right) ~ p(f | left) p(right | left, f): N candidates are written after the left, in one batch,
 each is weighed by the likelihood of the kept music after it, and one is drawn by weight (sampling importance
-resampling, Rubin 1988). A longer gap is written bar by bar; where few candidates carry the weight they are drawn
-anew (systematically; Gordon, Salmond and Smith 1993), and so on over further gaps.
+resampling, Rubin 1988). A longer gap is written bar by bar. Where few candidates carry the weight they are drawn
+anew (systematically; Gordon, Salmond and Smith 1993): after kept music, and after each bar that has a wish of its
+own. Not after other bars, where nothing has been learnt yet of what follows the gap.
 
 Exact, as N grows: the distribution of the gaps given all that is kept, under the generator at temperature 1, of ids
 in which kept music stands as `encode` writes it. Masks (bar lines, kept notes that sound on) are conditions, not
@@ -131,7 +132,7 @@ class Particles:
                 judged = torch.tensor(list(judge(self._fillings)), dtype=torch.float64)
                 self._log_weights += judged - self._judged
                 self._judged = judged
-            if not closes:
+            if not closes and (window.weigh is not None or judge is not None):
                 self._resample()
         self._settle()
         self._keep(end, windows[-1].end, last=True)
