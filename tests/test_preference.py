@@ -12,6 +12,7 @@ from pathlib import Path
 import made_up_music
 import numpy as np
 import pytest
+from report_run import make_critic
 from tunes import tune, write
 
 from seqgan_music import cli, preference
@@ -229,6 +230,19 @@ def test_cut() -> None:
     assert cut(piece, 2) == piece
 
 
+def test_the_critics_rank_among_the_generators_own_pieces_can_be_mixed_in(run: Path) -> None:
+    with pytest.raises(RunError, match="has no critic yet"):
+        Ranking.open("critic=1", run)
+    critic = make_critic()
+    critic.save(run)
+    some = PIECES[:6]
+    ranks = [judged.generated for judged in map(critic.judge, some) if judged is not None]
+    assert Ranking.open("critic=1", run).scores(some) == pytest.approx(ranks)
+    ranges = objectives.Mix.of({"range": {"weight": 1, "target": 12}}).ranks(note_tables.of_pieces(some))
+    mixed = Ranking.open("critic=3,range=1,range.target=12", run).scores(some)
+    assert mixed == pytest.approx((3 * np.array(ranks) + ranges) / 4)
+
+
 def test_liked_without_ratings_is_neutral_and_says_so(run: Path) -> None:
     ranking = Ranking.open("liked=1", run)
     assert ranking.scores(PIECES[:3]).tolist() == [0.5] * 3
@@ -242,6 +256,7 @@ def test_liked_without_ratings_is_neutral_and_says_so(run: Path) -> None:
         ("liked=-1", "weight of objective 'liked' must be 0 to 100"),
         ("liked=much", "weight of objective 'liked' must be 0 to 100"),
         ("liked.target=1", "takes a weight and nothing else"),
+        ("critic.bars=1", "'critic' takes a weight and nothing else"),
         ("key=0,liked=0", "nothing to prefer"),
         ("key.target=1", "has no weight"),
     ],
