@@ -61,9 +61,9 @@ class Choice:
         """Return the run's critic where it is asked for. Raises RunError."""
         if self.particles is None and self.fix_worst is None and (self.best_of == 1 or self.prefer is not None):
             return None
-        from seqgan_music.critic.scoring import open_critic
+        from seqgan_music.critic.judging import critic_of
 
-        return open_critic(run)
+        return critic_of(run)
 
     def ranking(self, run: Path, bars: int | None, critic: Critic | None) -> Ranking | CriticRanking | None:
         """Return what ranks candidates of so many bars; None where there are none. Raises ConfigError, RunError."""

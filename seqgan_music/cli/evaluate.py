@@ -20,6 +20,15 @@ from seqgan_music.cli._terminal import interrupt, say
 )
 @click.option("--pieces", type=int, default=0, metavar="N", help="Pieces a row.  [default: 1.3 a test piece]")
 @click.option("--seed", type=int, default=1, show_default=True, metavar="S", help="Of sampling and of intervals.")
+@click.option(
+    "--critic",
+    "particles",
+    type=int,
+    is_flag=False,
+    flag_value=8,
+    metavar="[N]",
+    help="Measure also what the run writes with its critic, N pieces side by side (8), as a row more.",
+)
 @click.option("--paper-metrics", is_flag=True, help="Add the SeqGAN paper's own figures for music.")
 @click.option("--json", "as_json", is_flag=True, help="Print evaluation.json instead of the table.")
 def command(
@@ -28,6 +37,7 @@ def command(
     temperatures: str,
     pieces: int,
     seed: int,
+    particles: int | None,
     paper_metrics: bool,
     as_json: bool,
 ) -> None:
@@ -42,6 +52,7 @@ def command(
       seqgan-music evaluate
       seqgan-music evaluate runs/jigs --temperatures 0.9,1.0 --json
       seqgan-music evaluate runs/jigs --against other_tunes/
+      seqgan-music evaluate runs/jigs --critic
     """
     import json
     import signal
@@ -61,7 +72,7 @@ def command(
 
     options = Options(grid, pieces, seed, paper_metrics=paper_metrics)
     with progress() as show:
-        found = evaluation.evaluate(folder, options, against=against, show=show)
+        found = evaluation.evaluate(folder, options, against=against, particles=particles, show=show)
     document = found.document()
     result.write(path, document)
     click.echo(json.dumps(document, indent=1, allow_nan=False) if as_json else table.terminal(found))

@@ -55,6 +55,7 @@ def command(files: tuple[Path, ...], run: Path | None, out: Path | None, as_json
     """
     from seqgan_music import compose
     from seqgan_music.critic import scoring
+    from seqgan_music.critic.judging import critic_of
     from seqgan_music.music import formats
 
     if out is not None:
@@ -68,7 +69,7 @@ def command(files: tuple[Path, ...], run: Path | None, out: Path | None, as_json
     import torch
 
     torch.set_num_threads(1)
-    critic = scoring.open_critic(run)
+    critic = critic_of(run)
     told: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     for one in scoring.score(run, critic, paths):

@@ -148,6 +148,14 @@ class Critic:
         return ranks + ranks[-1:] * (len(bars_of(piece)) - len(ranks))
 
 
+def critic_of(run: Path) -> Critic:
+    """Return a run's critic. Raises RunError where it has none, with what to do."""
+    critic = Critic.open(run)
+    if critic is None:
+        raise RunError(f"{run} has no critic yet. Train one: seqgan-music train --resume {run}")
+    return critic
+
+
 def _cut(of: Sheet) -> Sheet:
     return replace(of, ended=False)
 

@@ -12,7 +12,7 @@ from seqgan_music import config as configs
 from seqgan_music import machine
 from seqgan_music.config import ReadingConfig
 from seqgan_music.critic.judging import Critic, Judgement
-from seqgan_music.errors import InputError, RunError
+from seqgan_music.errors import InputError
 from seqgan_music.music import vocabulary
 from seqgan_music.music.finding import find
 from seqgan_music.music.notes import Piece
@@ -30,14 +30,6 @@ class Scored:
     piece: Piece | None = None
     judgement: Judgement | None = None
     reason: str = ""
-
-
-def open_critic(run: Path) -> Critic:
-    """Return a run's critic. Raises RunError where it has none, with what to do."""
-    critic = Critic.open(run)
-    if critic is None:
-        raise RunError(f"{run} has no critic yet. Train one: seqgan-music train --resume {run}")
-    return critic
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:

@@ -10,6 +10,7 @@ import torch
 
 from seqgan_music.critic.judging import Critic
 from seqgan_music.critic.sheet import sheet
+from seqgan_music.errors import ConfigError
 from seqgan_music.evaluate.sources import Drawn
 from seqgan_music.learning import particle_filter
 from seqgan_music.learning.generator import Generator, Stepper
@@ -18,6 +19,7 @@ from seqgan_music.music.tokenizers import Tokenizer
 from seqgan_music.tokenset import TokenSet
 
 PARTICLES = 8
+MOST_PARTICLES = 1024
 BLOCK = 32
 """Ids from one choice to the next: two bars or so."""
 _SIDE_BY_SIDE = 1024
@@ -36,10 +38,12 @@ class CriticSource:
         generator: Generator,
         tokenizer: Tokenizer,
         critic: Critic,
-        *,
         particles: int = PARTICLES,
         block: int = BLOCK,
     ) -> None:
+        """Raise ConfigError for a number of particles that cannot be."""
+        if not 1 <= particles <= MOST_PARTICLES:
+            raise ConfigError(f"--critic must be 1 to {MOST_PARTICLES}, not {particles}.")
         self._generator, self._tokenizer, self._critic = generator, tokenizer, critic
         self._particles, self._block = particles, block
 

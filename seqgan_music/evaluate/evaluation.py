@@ -21,6 +21,8 @@ import numpy as np
 from seqgan_music import __version__, run_folders
 from seqgan_music import config as configs
 from seqgan_music.config import Config
+from seqgan_music.critic.judging import critic_of
+from seqgan_music.critic.source import CriticSource
 from seqgan_music.errors import InputError, RunError
 from seqgan_music.evaluate import phases as run_phases
 from seqgan_music.evaluate import result, verdicts
@@ -126,10 +128,20 @@ class Evaluation:
             found.entries.append(Entry(name, "baseline", None, None, [row]))
         return found
 
-    def add(self, name: str, phase: int | None, sources: Sequence[Source], show: Show) -> Material:
-        """Draw and measure a method at every temperature, a source for each run; return the first one's at T=1."""
+    def add(
+        self,
+        name: str,
+        phase: int | None,
+        sources: Sequence[Source],
+        show: Show,
+        temperatures: Sequence[float] = (),
+    ) -> Material:
+        """Draw and measure a method, a source for each run; return the first one's music at T=1.
+
+        `temperatures` are all of the options unless given, and have 1 among them.
+        """
         plain: Material | None = None
-        for temperature in self.ground.options.grid:
+        for temperature in temperatures or self.ground.options.grid:
             rows = []
             for number, source in enumerate(sources, 1):
                 which = f", run {number} of {len(sources)}" if len(sources) > 1 else ""
@@ -256,12 +268,22 @@ class Evaluation:
         return np.random.default_rng(self.ground.options.seed + 7)
 
 
-def evaluate(folder: Path, options: Options, *, against: Path | None = None, show: Show = _quietly) -> Evaluation:
+def evaluate(
+    folder: Path,
+    options: Options,
+    *,
+    against: Path | None = None,
+    particles: int | None = None,
+    show: Show = _quietly,
+) -> Evaluation:
     """Evaluate one run on its test split, or on the music in `against`, and choose the phase to sample from.
 
-    `show` is told what is being done. Raises RunError for a run that cannot be used, InputError for such music.
+    With `particles` there is a row more at T=1: the chosen phase with the run's critic at work on so many. `show`
+    is told what is being done. Raises RunError for a run that cannot be used, InputError for such music.
     """
     run = Opened.of(folder)
+    if particles is not None:
+        critic_of(run.folder)  # it is missed before minutes of work
     found = _begin([run], options, against, show)
     if run.phases[0].number is None:
         found.notes.append(
@@ -288,6 +310,9 @@ def evaluate(folder: Path, options: Options, *, against: Path | None = None, sho
         "why": why,
     }
     found.copies = _longest_copies(found.ground, chosen.name, materials[chosen.name])
+    if particles is not None:
+        source = CriticSource(run.generator(chosen).generator, run.tokenizer, critic_of(run.folder), particles)
+        found.add(f"{chosen.name} with critic", chosen.number, [source], show, (PLAIN,))
     found.seconds = time.perf_counter() - found.started
     return found
 

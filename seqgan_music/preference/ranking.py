@@ -95,9 +95,9 @@ def _liked(taste: Preference | None, pieces: Sequence[Piece]) -> Floats:
 
 def _by_critic(run: Path) -> Judge:
     """Return the run's critic as a judge. Raises RunError where it has none."""
-    from seqgan_music.critic.scoring import open_critic
+    from seqgan_music.critic.judging import critic_of
 
-    critic = open_critic(run)
+    critic = critic_of(run)
 
     def judge(pieces: Sequence[Piece]) -> Floats:
         found = [critic.judge(piece) for piece in pieces]
