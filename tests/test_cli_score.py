@@ -100,6 +100,8 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(
 
 def test_a_run_without_a_critic_says_how_to_get_one(command: Command, tmp_path: Path) -> None:
     bare = make_run(tmp_path / "bare")
+    assert "nor the music to train one from" in command("score", "songs", "--run", bare)[2]
+    (bare / "tokens.npz").touch()
     code, _, err = command("score", "songs", "--run", bare)
     assert code == 2
     assert f"{bare} has no critic yet. Train one: seqgan-music train --resume {bare}" in err

@@ -152,6 +152,8 @@ def critic_of(run: Path) -> Critic:
     """Return a run's critic. Raises RunError where it has none, with what to do."""
     critic = Critic.open(run)
     if critic is None:
+        if not (run / "tokens.npz").exists():  # the model that comes with the package, from before the critic
+            raise RunError(f"{run} has no critic, nor the music to train one from: use a run of your own.")
         raise RunError(f"{run} has no critic yet. Train one: seqgan-music train --resume {run}")
     return critic
 
