@@ -265,6 +265,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         "line": candidate.line,
         "heat": [round(value, 4) for value in candidate.heat],
         "rank": candidate.rank,
+        "own_rank": candidate.own_rank,
         "liking": candidate.liking,
         "new_bars": list(candidate.new_bars),
         "primed": candidate.primed,

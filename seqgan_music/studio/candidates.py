@@ -34,6 +34,7 @@ class Candidate:
     copied    the longest run in common with the training music, for people, where that was looked for
     heat      share of held-out bars of real music that the critic likes less, for each bar; empty without a critic
     rank      share of held-out real pieces, as many bars of each, that it likes less; None where it cannot be told
+    own_rank  the same among what the run itself writes: what tells candidates apart where the critic knows them all
     liking    how likely the person is to like it, by the thumbs so far, None where they say nothing yet
     new_bars  bars, from 0, that were written last: all of a new piece, those rewritten of a mended one
     primed    how many bars from the first on are a primer's
@@ -48,6 +49,7 @@ class Candidate:
     copied: str | None = None
     heat: Sequence[float] = ()
     rank: float | None = None
+    own_rank: float | None = None
     liking: float | None = None
     new_bars: Sequence[int] = ()
     primed: int = 0

@@ -323,6 +323,7 @@ class Workshop:
             copied=str(written.copied) if written.copied else None,
             heat=judged.by_bar if judged else (),
             rank=judged.real if judged else None,
+            own_rank=judged.generated if judged else None,
             liking=_liking(opened, piece),
             new_bars=changed,
             primed=min(primed, bars),

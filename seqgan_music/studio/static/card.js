@@ -147,15 +147,19 @@ export class Card {
       "header",
       {},
       this.badge,
-      element("div", { class: "facts" }, element("b", {}, this.#title()), element("span", {}, facts.filter(Boolean).join(" · ")), this.taste),
+      element("div", { class: "facts" }, element("b", {}, `Seed ${piece.seed}`), element("span", {}, facts.filter(Boolean).join(" · ")), ...[this.#critics()].filter(Boolean), this.taste),
       element("div", { class: "thumbs" }, this.up, this.down, away),
     );
   }
 
-  #title() {
-    const { piece } = this;
-    if (piece.rank === null) return `Seed ${piece.seed}`;
-    return `Seed ${piece.seed}, above ${Math.round(100 * piece.rank)}% of real music`;
+  // Ranks say more than the critic's own figure, and the one among the run's own tells its pieces apart.
+  #critics() {
+    const { rank, own_rank: own } = this.piece;
+    const parts = [
+      own === null ? "" : `${Math.round(100 * own)}% of the run's own`,
+      rank === null ? "" : `${Math.round(100 * rank)}% of real pieces`,
+    ].filter(Boolean);
+    return parts.length ? element("span", { class: "critic", title: "Where the critic ranks it among pieces that the run writes, and among held-out music" }, `critic: above ${parts.join(", ")}`) : null;
   }
 
   #sheet() {
