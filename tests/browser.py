@@ -80,7 +80,7 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
-    def wait_until(self, condition: str, seconds: float = 5) -> None:
+    def wait_until(self, condition: str, seconds: float = 20) -> None:
         """Wait for a condition of the page."""
         script = f"""(async () => {{
           const end = performance.now() + {1000 * seconds};

@@ -19,18 +19,13 @@ from seqgan_music.errors import SeqganMusicError
 from seqgan_music.evaluate import result
 from seqgan_music.music import objectives
 from seqgan_music.pages import shared
-from seqgan_music.preference.ranking import LIKED
-from seqgan_music.studio import asking, guard, workshop
+from seqgan_music.preference.ranking import CRITIC, LIKED
+from seqgan_music.studio import asking, guard, rendering, workshop
 from seqgan_music.studio.candidates import Candidate, score_of_sound
 from seqgan_music.studio.jobs import Job, QueueFullError
 from seqgan_music.studio.workshop import BusyError, GoneError, OpenRun, Workshop
 
 MOST_JSON_BYTES = 64 * 1024
-DOWNLOADS = {"mid": "audio/midi", "mp3": "audio/mpeg"}
-"""What a candidate can be had as, by the suffix."""
-PLAYED = {"flac": "audio/flac"}
-"""What the page plays: a browser asked for a place in an MP3 goes up to 0.2 s beside it, in a FLAC to it; and it is
-encoded in a tenth of the time."""
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _FOREVER = "private, max-age=86400, immutable"
 """A candidate never changes; what is made of it neither."""
@@ -112,9 +107,9 @@ def _add_requests(app: Flask, studio: Workshop) -> None:
             runs=[{"name": name} for name in studio.runs.found()],
             programs=_programs(),
             primers=_suffixes(),
-            downloads=list(DOWNLOADS),
-            can={"notation": False},
-            preferences=[workshop.CRITIC, LIKED, *choices.names(objectives.__name__)],
+            downloads=[suffix for suffix in rendering.DOWNLOADS if not rendering.missing(suffix)],
+            no_notation=rendering.missing("svg"),
+            preferences=[CRITIC, LIKED, *choices.names(objectives.__name__)],
             most_best_of=asking.MOST_BEST_OF,
             most_bars=asking.MOST_BARS,
             most_candidates=asking.MOST_CANDIDATES,
@@ -171,10 +166,10 @@ def _add_downloads(app: Flask, studio: Workshop) -> None:
     @app.get("/api/candidates/<name>/piece.<suffix>")
     def download(name: str, suffix: str) -> Response:
         found = studio.find(name)
-        kind = (DOWNLOADS | PLAYED).get(suffix)
+        kind = rendering.KINDS.get(suffix)
         if kind is None:
             raise NotFound
-        data = studio.renderings.get(name, suffix, lambda: _rendered(found, suffix))
+        data = studio.rendered(found, suffix)
         named = f"{found.run.replace('/', '-')}-{found.seed}.{suffix}"
         response = send_file(
             BytesIO(data),
@@ -185,18 +180,9 @@ def _add_downloads(app: Flask, studio: Workshop) -> None:
             etag=f"{name}-{suffix}",
         )
         response.headers["Cache-Control"] = _FOREVER
+        if suffix in rendering.SHOWN:
+            response.headers["Content-Security-Policy"] = guard.PICTURE_POLICY
         return response
-
-
-def _rendered(candidate: Candidate, suffix: str) -> bytes:
-    from seqgan_music.music.formats.audio import audio_bytes
-    from seqgan_music.music.formats.midi import midi_bytes
-
-    if suffix == "mid":
-        comment = f"seqgan-music {__version__}: {candidate.line or candidate.title}"
-        key = candidate.controls.key
-        return midi_bytes(candidate.piece, title=candidate.run, comment=comment, key=key.signature if key else None)
-    return audio_bytes(candidate.piece, suffix)
 
 
 def _settings() -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import shlex
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from seqgan_music.compose import (
 from seqgan_music.errors import ConfigError, InputError, RunError, SeqganMusicError
 from seqgan_music.music.notes import Piece
 from seqgan_music.preference.ranking import Ranking
-from seqgan_music.studio import asking
+from seqgan_music.studio import asking, rendering
 from seqgan_music.studio.asking import Asked
 from seqgan_music.studio.candidates import (
     KEPT_CANDIDATES,
@@ -57,8 +56,6 @@ _DISTANCE = 0.5
 _BOLDER = (1.0, 1.0, 1.2, 1.4, 1.7, 2.0)
 """Times the temperature, at which bars are tried until they are not what they were: in music that repeats itself
 they often come again."""
-CRITIC = "critic"
-"""What is preferred where the critic is to choose; else it is read as `Ranking` does."""
 _APART = 1_000_003
 """From the seed of one of several pieces, of which the best is kept, to the next's."""
 _RATED_AT_ONCE = 64
@@ -153,6 +150,11 @@ class Workshop:
                 self._open.popitem(last=False)
         return opened
 
+    def rendered(self, candidate: Candidate, suffix: str) -> bytes:
+        """Return a candidate as a file of one of `rendering.KINDS`, from what is kept if it can be."""
+        folder = Path(self._folder.name)
+        return self.renderings.get(candidate.id, suffix, lambda: rendering.render(candidate, suffix, folder))
+
     def find(self, name: str) -> Candidate:
         """Return a candidate. Raises GoneError."""
         found = self.candidates.find(name)
@@ -185,8 +187,8 @@ class Workshop:
         bars = controls.bars or DEFAULT_BARS
         first = secrets.randbelow(_SEEDS) if seed is None else seed
         prefer, best_of = asked.text("prefer"), asked.number("best_of") or 1
-        best_of = best_of if prefer else 1
-        score = _scorer(opened, prefer, bars) if best_of > 1 else None
+        ranking = Ranking.open(prefer, opened.folder, bars) if prefer and best_of > 1 else None
+        best_of = best_of if ranking else 1
         title = f"after {uploaded.name}" if uploaded else ""
 
         def work(job: Job) -> None:
@@ -201,7 +203,7 @@ class Workshop:
                     opened.learn("compose", bars, job.steps - before)
                     left = (count - number) * best_of - other - 1
                     job.expected = job.steps + opened.expected("compose", left * bars)
-                scores = score([one.piece for one in several]) if score else [0.0]
+                scores = ranking.scores([one.piece for one in several]).tolist() if ranking else [0.0]
                 written = several[scores.index(max(scores))]
                 line = _line(opened, controls, written.seed, uploaded)
                 best = f"best of {best_of}" if best_of > 1 else ""
@@ -388,24 +390,6 @@ def _ready(opened: OpenRun) -> None:
             opened.critic = Critic.open(opened.folder)
         if opened.critic is None:
             opened.no_critic = "it has no critic yet: seqgan-music train --resume gives it one"
-
-
-def _scorer(opened: OpenRun, prefer: str | None, bars: int) -> Callable[[Sequence[Piece]], list[float]]:
-    """Return what scores pieces of so many new bars: the critic, or objectives. Raises ConfigError, RunError."""
-    if prefer != CRITIC:
-        ranking = Ranking.open(prefer or "", opened.folder, bars)
-        return lambda pieces: [float(score) for score in ranking.scores(pieces)]
-
-    def by_critic(pieces: Sequence[Piece]) -> list[float]:
-        from seqgan_music.critic import sheet
-
-        if opened.critic is None:
-            raise RunError(f"The best by the critic cannot be kept: {opened.name} has none.")
-        # NaN, for a piece without notes, is no greater than anything.
-        scores = opened.critic.scores([sheet(piece) for piece in pieces])
-        return [float("-inf") if math.isnan(score) else float(score) for score in scores]
-
-    return by_critic
 
 
 def _liking(opened: OpenRun, piece: Piece) -> float | None:

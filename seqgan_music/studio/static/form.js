@@ -35,7 +35,7 @@ export class Form {
     offered.programs.forEach((name, number) => fields.program.append(element("option", { value: number }, name)));
     fields.run.append(...offered.runs.map(({ name }) => element("option", { value: name }, name)));
     fields.prefer.append(
-      ...offered.preferences.map((name) => element("option", { value: name === "critic" ? name : `${name}=1` }, PREFERENCES[name] || name)),
+      ...offered.preferences.map((name) => element("option", { value: `${name}=1` }, PREFERENCES[name] || name)),
     );
     fields.prefer.addEventListener("change", () => (fields.best_of.disabled = !fields.prefer.value));
     fields.best_of.max = offered.most_best_of;

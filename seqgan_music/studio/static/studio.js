@@ -26,7 +26,6 @@ const studio = {
   player,
   programs: [],
   downloads: [],
-  can: {},
   notation: false,
   temperature: () => Number(find("#temperature").value),
   changed: () => {
@@ -215,9 +214,10 @@ function keys(event) {
 
 async function begin() {
   const offered = await api.about();
-  Object.assign(studio, { programs: offered.programs, downloads: offered.downloads.map((suffix) => [suffix, NAMES[suffix]]), can: offered.can });
+  Object.assign(studio, { programs: offered.programs, downloads: offered.downloads.map((suffix) => [suffix, NAMES[suffix]]) });
   find("#about").textContent = `seqgan-music ${offered.version}`;
-  find("#score-switch").hidden = !offered.can.notation;
+  find("#score-switch").disabled = Boolean(offered.no_notation);
+  find("#score-switch").title = offered.no_notation;
   form = new Form(offered, {
     write: (settings) => work(() => api.compose(settings), form.title(settings)),
     fail: say,
