@@ -36,6 +36,7 @@ class NoteEventFilling:
     def __init__(self, layout: Layout, events: Sequence[Event], spans: Sequence[Span], key: int) -> None:
         """`key` as `Writer` takes it."""
         self.done = False
+        self._stay: npt.NDArray[np.bool_] | None = None  # what `masks` found for this state
         self._layout, self._events, self._spans, self._key = layout, events, spans, key
         self._grammar = NoteEventGrammar(layout)
         self._new: list[int] = []  # indices of the groups that are new
@@ -86,12 +87,12 @@ class NoteEventFilling:
             if index not in new and onset + duration > start
             for pitch in chord
         ]
-        self.done = False
+        self.done, self._stay = False, None
 
     def masks(self) -> Masks:
         """What may come next."""
         stay, leave = self._free_masks()
-        wanted = stay
+        self._stay, wanted = stay, stay
         if self._pitches != ALL_PITCHES:
             grammar = self._grammar
             onset = max(grammar.cursor, grammar.bar_start) if grammar.phase == "free" else grammar.onset
@@ -143,7 +144,8 @@ class NoteEventFilling:
 
     def advance(self, token: int) -> None:
         """Take an id that goes on, or end this gap at one that says that it is over, which is not written."""
-        stay, _ = self._free_masks()
+        stay = self._free_masks()[0] if self._stay is None else self._stay
+        self._stay = None
         if not stay[token]:
             self.done = True
             return
