@@ -20,7 +20,7 @@ from seqgan_music.compose import BUNDLED, Composer, Controls
 from seqgan_music.music.formats.midi import midi_bytes
 from seqgan_music.preference import ratings
 from seqgan_music.preference.ranking import Ranking
-from seqgan_music.studio import asking, guard, workshop
+from seqgan_music.studio import asking, guard, rendering, workshop
 from seqgan_music.studio.app import MOST_JSON_BYTES, create_app
 from seqgan_music.studio.candidates import score_of_sound
 from seqgan_music.studio.runs import Runs
@@ -487,3 +487,19 @@ def test_the_best_of_several_is_what_is_preferred(page: FlaskClient, studio: Wor
     assert (answer.status_code, "Did you mean 'key'" in answer.get_json()["error"]) == (400, True)
     needs_music = page.post("/api/compose", json={"run": "bundled", "prefer": "range=1", "best_of": 2})
     assert "came without its music" in needs_music.get_json()["error"]
+
+
+BEGINNINGS = {"mid": b"MThd", "mp3": b"", "flac": b"fLaC", "musicxml": b"<?xml", "svg": b"<"}
+
+
+@pytest.mark.parametrize("suffix", rendering.KINDS)
+def test_every_kind_of_file_is_made_or_it_is_said_why_not(page: FlaskClient, studio: Workshop, suffix: str) -> None:
+    answer = page.get(f"/api/candidates/{written(page)['id']}/piece.{suffix}")
+    if missing := rendering.missing(suffix):
+        assert (answer.status_code, bool(answer.get_json()["error"])) == (400, True)
+        pytest.skip(missing)
+    assert (answer.status_code, answer.mimetype) == (200, rendering.KINDS[suffix])
+    assert answer.data.startswith(BEGINNINGS[suffix])
+    if suffix in rendering.SHOWN:
+        assert answer.headers["Content-Security-Policy"] == guard.PICTURE_POLICY
+    assert list(Path(studio._folder.name).iterdir()) == []

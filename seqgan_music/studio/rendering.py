@@ -37,7 +37,7 @@ def render(candidate: Candidate, suffix: str, folder: Path) -> bytes:
     """Return a candidate as a file of one of KINDS, written for a moment under a name of ours in `folder`."""
     key = candidate.controls.key
     options = formats.Options(
-        title=candidate.run,
+        title=f"{candidate.run}, seed {candidate.seed}",
         comment=f"seqgan-music {__version__}: {candidate.line or candidate.title}",
         key=key.signature if key else None,
         score=suffix in SHOWN,

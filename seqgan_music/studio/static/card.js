@@ -156,8 +156,8 @@ export class Card {
   #critics() {
     const { rank, own_rank: own } = this.piece;
     const parts = [
-      own === null ? "" : `${Math.round(100 * own)}% of the run's own`,
-      rank === null ? "" : `${Math.round(100 * rank)}% of real pieces`,
+      own === null ? "" : `${Math.round(100 * own)}% of its own`,
+      rank === null ? "" : `${Math.round(100 * rank)}% of real`,
     ].filter(Boolean);
     return parts.length ? element("span", { class: "critic", title: "Where the critic ranks it among pieces that the run writes, and among held-out music" }, `critic: above ${parts.join(", ")}`) : null;
   }
