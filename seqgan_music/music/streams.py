@@ -69,6 +69,8 @@ def score_from_stream(
         score.parts.append(reader.part)
         for measure, start in plan:
             score.tempos += [Tempo(_tick(start + at, ticks_per_beat), qpm) for at, qpm in measure.tempos]
+    upbeat = _tick(starts[0], ticks_per_beat)  # what it begins with is in force from the bar line on
+    score.tempos = [replace(tempo, onset=0) if tempo.onset <= upbeat else tempo for tempo in score.tempos]
     return score
 
 
@@ -227,6 +229,8 @@ class _Staff:
                     measure.tempos.append((offset, float(qpm)))
                 elif "Instrument" in classes:
                     self._instrument(element)
+            # A tie may lead from one voice to another, which stand one after the other in a measure.
+            measure.tones.sort(key=lambda tone: tone.offset)
         return self._read[id(stream)]
 
     def _instrument(self, element: Any) -> None:
