@@ -68,7 +68,7 @@ def address(runs: Path) -> Iterator[str]:
         yield said.removeprefix("Studio: ").strip()
     finally:
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in errors
 

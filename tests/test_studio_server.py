@@ -43,7 +43,7 @@ def begin(folder: Path, *options: str) -> tuple[subprocess.Popen[str], int]:
 def end(process: subprocess.Popen[str], how: signal.Signals = signal.SIGINT) -> str:
     """Stop the studio and return what it said on stderr."""
     process.send_signal(how)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     return errors
 

@@ -122,7 +122,7 @@ class Jobs:
                 self._waiting.remove(job)
             self._changed.notify_all()
 
-    def close(self, seconds: float = 5.0) -> None:
+    def close(self, seconds: float = 2.0) -> None:
         """Cancel everything, take no more, and wait for the thread."""
         with self._changed:
             self._closed = True

@@ -50,7 +50,7 @@ def serve(runs: Path, run: Path | None, port: int | None, ready: Callable[[str],
             ready(f"http://{HOST}:{server.port}/")
             studio.warm_up()
             while thread.is_alive():
-                thread.join(3600)
+                thread.join(0.5)  # a signal that another thread was given is seen when this one wakes
         finally:
             server.shutdown()
             server.server_close()
