@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgan_music.errors import ConfigError, InputError
-from seqgan_music.music import soundfont, synth
-from seqgan_music.music.arrangement import Arrangement
+from seqgan_music.music import fluid, soundfont, synth
+from seqgan_music.music.arrangement import Arrangement, Track
 from seqgan_music.music.formats import audio
 from seqgan_music.music.notes import Note, Piece, Tempo
 
@@ -26,6 +27,16 @@ SECOND = 24  # ticks, at 120 quarter notes a minute
 def sound(*notes: Note, program: int = PIANO) -> synth.Stereo:
     """What is heard of the notes, before it is levelled."""
     return np.concatenate(list(synth.blocks(Piece(notes, program=program))))
+
+
+PLAYERS = [
+    pytest.param(synth.blocks, id="own"),
+    pytest.param(
+        fluid.blocks,
+        id="fluidsynth",
+        marks=pytest.mark.skipif(fluid.library() is None, reason="FluidSynth's library is not found"),
+    ),
+]
 
 
 def cents_off(wave: synth.Mono, pitch: int) -> float:
@@ -151,9 +162,10 @@ def tune(velocity: int = 80, program: int = PIANO) -> Piece:
     return Piece(notes, program=program)
 
 
+@pytest.mark.parametrize("player", PLAYERS)
 @pytest.mark.parametrize("program", [PIANO, FLUTE, SQUARE_LEAD])
-def test_pieces_are_equally_loud_below_full_scale(program: int) -> None:
-    wave = audio.render(tune(program=program))
+def test_pieces_are_equally_loud_below_full_scale(program: int, player: audio.Player) -> None:
+    wave = audio.render(tune(program=program), player=player)
     energies = np.square(wave[: len(wave) // synth.BLOCK * synth.BLOCK], dtype=np.float64)
     energies = energies.reshape(-1, 2 * synth.BLOCK).mean(axis=1)
     loudness = 10 * np.log10(energies[energies >= energies.max() / 100].mean())
@@ -163,7 +175,7 @@ def test_pieces_are_equally_loud_below_full_scale(program: int) -> None:
 
 
 def test_a_softer_piece_is_brought_to_the_same_level() -> None:
-    loud, soft = audio.render(tune(120)), audio.render(tune(12))
+    loud, soft = (audio.render(tune(velocity), player=synth.blocks) for velocity in (120, 12))
     heard = int(1.5 * synth.RATE)
     np.testing.assert_allclose(loud[:heard], soft[:heard], atol=2e-3)
 
@@ -242,6 +254,88 @@ def test_a_damaged_font_is_an_error_of_ours(
 def test_a_font_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.sf2"
     path.write_bytes((soundfont.files("pretty_midi") / "TimGM6mb.sf2").read_bytes())
-    np.testing.assert_array_equal(audio.render(tune(), font=soundfont.load(path)), audio.render(tune()))
+    for player in (partial(synth.blocks, font=soundfont.load(path)), audio.best_player(path)):
+        own = synth.blocks if player.func is synth.blocks else audio.best_player()
+        np.testing.assert_array_equal(audio.render(tune(), player=player), audio.render(tune(), player=own))
     with pytest.raises(InputError, match="no such file"):
         soundfont.load(tmp_path / "none.sf2")
+
+
+def played(player: audio.Player, *notes: Note, program: int = PIANO, drums: bool = False) -> synth.Stereo:
+    return np.concatenate(list(player(Arrangement((Track(notes, program, drums=drums),)))))
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_a_rendered_scale_is_in_tune(player: audio.Player) -> None:
+    pitches = (57, 60, 64, 69, 72, 76, 81)
+    scale = played(
+        player, *(Note(SECOND * i, p, SECOND, 100) for i, p in enumerate(pitches)), program=DRAWBAR_ORGAN
+    )
+    for number, pitch in enumerate(pitches):
+        wave = scale[number * synth.RATE + 4000 : (number + 1) * synth.RATE - 2000].mean(axis=1)
+        assert abs(cents_off(wave, pitch)) < 6, pitch
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_each_drum_sounds_and_unlike_the_others(player: audio.Player) -> None:
+    spectra = []
+    for drum in (36, 38, 42, 49):
+        wave = played(player, Note(0, drum, 3, 100), drums=True).mean(axis=1)[: synth.RATE // 2]
+        assert np.abs(wave).max() > 0.01, drum
+        spectrum = np.abs(np.fft.rfft(wave, synth.RATE))[:16_000].reshape(32, -1).sum(axis=1)
+        spectra.append(spectrum / np.linalg.norm(spectrum))
+    likeness = np.array(spectra) @ np.array(spectra).T
+    assert (likeness - np.eye(4)).max() < 0.95
+    centres = [(s * np.arange(32)).sum() / s.sum() for s in spectra]
+    assert centres[0] < centres[1] < centres[2]  # a bass drum is dark, a hi-hat bright
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_a_louder_note_is_louder_and_a_note_let_go_ends(player: audio.Player) -> None:
+    loud, soft = (np.abs(played(player, Note(0, 60, SECOND, v))).max() for v in (120, 40))
+    assert 4 < loud / soft < 20  # squares of the velocities: 9
+    short, long = (played(player, Note(0, 60, ticks), program=STRINGS) for ticks in (SECOND // 2, 3 * SECOND))
+    late = slice(int(1.5 * synth.RATE), int(1.7 * synth.RATE))
+    assert np.sqrt(np.square(long[late]).mean()) > 20 * np.sqrt(np.square(short[late]).mean() + 1e-12)
+    assert len(short) > 0.5 * synth.RATE
+    assert np.abs(short[-20:]).max() < 2e-3
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_both_ears_hear_and_not_the_same(player: audio.Player) -> None:
+    floor, high = (played(player, Note(0, tom, SECOND, 100), drums=True) for tom in (41, 50))
+    sides = [np.square(wave, dtype=np.float64).sum(axis=0) for wave in (floor, high)]
+    assert min(side.min() for side in sides) > 0
+    # The toms of a kit stand from one side to the other.
+    assert sides[0][0] > 10 * sides[0][1]
+    assert sides[1][1] > 10 * sides[1][0]
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_tracks_with_one_pitch_do_not_end_each_other(player: audio.Player) -> None:
+    long, short = Track((Note(0, 60, 2 * SECOND),), DRAWBAR_ORGAN), Track((Note(0, 60, 4),), DRAWBAR_ORGAN)
+    wave = np.concatenate(list(player(Arrangement((long, short)))))
+    assert np.abs(wave[int(1.5 * synth.RATE) : int(1.6 * synth.RATE)]).max() > 0.01
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_memory_does_not_grow_with_length(player: audio.Player) -> None:
+    notes = tuple(Note(SECOND * i, 60 + i % 12, SECOND) for i in range(60))
+    tracemalloc.start()
+    assert sum(len(block) for block in player(Piece(notes))) > 60 * synth.RATE
+    assert tracemalloc.get_traced_memory()[1] < 90e6  # the waves of twelve pitches, not a minute of sound a track
+    tracemalloc.stop()
+
+
+def test_without_fluidsynth_our_own_player_plays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fluid, "library", lambda: None)
+    np.testing.assert_array_equal(audio.render(tune()), audio.render(tune(), player=synth.blocks))
+
+
+@pytest.mark.skipif(fluid.library() is None, reason="FluidSynth's library is not found")
+def test_fluidsynth_refuses_what_is_no_font(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name, content in (("none.sf2", b"RIFF"), ("short.sf2", b"RIFF\x10\0\0\0sfbkLIST")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="not a SoundFont 2 file"):
+            audio.render(tune(), player=audio.best_player(tmp_path / name))
+    assert capfd.readouterr() == ("", "")

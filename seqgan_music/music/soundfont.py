@@ -177,10 +177,15 @@ class SoundFont:
         )
 
 
+def general_midi_path() -> Path:
+    """Return the font that comes with pretty_midi: TimGM6mb by Tim Brechbill, 6 MB, GPL-2, all 128 instruments."""
+    return Path(str(files("pretty_midi") / "TimGM6mb.sf2"))
+
+
 @lru_cache(maxsize=1)
 def general_midi() -> SoundFont:
-    """Return the font that comes with pretty_midi: TimGM6mb by Tim Brechbill, 6 MB, GPL-2, all 128 instruments."""
-    return SoundFont((files("pretty_midi") / "TimGM6mb.sf2").read_bytes())
+    """Return the font of `general_midi_path`."""
+    return SoundFont(general_midi_path().read_bytes())
 
 
 def load(path: Path) -> SoundFont:

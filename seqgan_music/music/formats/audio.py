@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from statistics import fmean
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
 from seqgan_music.errors import ConfigError
 from seqgan_music.files import replacing
+from seqgan_music.music import fluid, soundfont, synth
 from seqgan_music.music.arrangement import Arrangement
 from seqgan_music.music.formats import Options
 from seqgan_music.music.notes import Piece
-from seqgan_music.music.synth import BLOCK, RATE, Stereo, blocks
+from seqgan_music.music.synth import BLOCK, RATE, Stereo
 
-if TYPE_CHECKING:
-    from seqgan_music.music.soundfont import SoundFont
-
+Player = Callable[[Piece | Arrangement], Iterator[Stereo]]
+"""What makes blocks of sound (<= BLOCK, 2) at RATE of music, not yet levelled."""
 FORMATS = {"wav": "PCM_16", "flac": "PCM_16", "mp3": "MPEG_LAYER_III", "ogg": "VORBIS"}
 """Formats, which are also the suffixes, and how libsndfile names what is in them."""
 LOUDNESS = -20.0
@@ -30,6 +31,8 @@ Blocks more than 20 dB under the loudest one do not count (a gate, as in EBU R 1
 PEAK = -1.0
 """Highest peak in decibels of full scale: what 16 bits hold, with room for what lossy formats add."""
 
+_NOTHING = 1e-5
+"""A peak up to which there is nothing to be made louder: FluidSynth's reverb hums a little by itself."""
 _COMPRESSION = 0.6
 """Of MP3, 0 best to 1 smallest."""
 _KEPT = 300 * RATE // BLOCK
@@ -49,46 +52,53 @@ class Audio:
 
     def check(self, music: Arrangement | None, options: Options) -> None:
         """Refuse a SoundFont that cannot be played. Raises InputError."""
-        _font(options)
+        best_player(options.soundfont)
 
     def write(self, music: Arrangement, path: Path, options: Options) -> None:
         """Write the sound. Raises InputError."""
         with path.open("w+b") as file:
-            _encode(music, path.suffix.lower().removeprefix("."), file, _font(options))
+            _encode(music, path.suffix.lower().removeprefix("."), file, best_player(options.soundfont))
 
 
-def _font(options: Options) -> SoundFont | None:
-    from seqgan_music.music import soundfont
+def best_player(font: Path | None = None) -> Player:
+    """Return FluidSynth where it is there, else our own player; `font` is a SoundFont other than the one we have.
 
-    return soundfont.load(options.soundfont) if options.soundfont else None
+    Raises InputError for a font that cannot be played.
+    """
+    if fluid.library() is not None:
+        if font is not None:
+            fluid.check_font(font)
+        return partial(fluid.blocks, font=font)
+    return partial(synth.blocks, font=soundfont.load(font) if font is not None else None)
 
 
-def write_audio(music: Piece | Arrangement, path: Path, *, font: SoundFont | None = None) -> None:
+def write_audio(music: Piece | Arrangement, path: Path, *, player: Player | None = None) -> None:
     """Write music as sound, in the format that the suffix names. Raises ConfigError, OutputError."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise ConfigError(f"Sound is written as {', '.join(f'.{name}' for name in FORMATS)}, not '{path.name}'.")
     with replacing(path) as temporary, temporary.open("w+b") as file:
-        _encode(music, kind, file, font)
+        _encode(music, kind, file, player)
 
 
-def audio_bytes(music: Piece | Arrangement, kind: str = "mp3", *, font: SoundFont | None = None) -> bytes:
+def audio_bytes(music: Piece | Arrangement, kind: str = "mp3", *, player: Player | None = None) -> bytes:
     """Return music as a file of sound; `kind` is one of `FORMATS`."""
     data = BytesIO()
-    _encode(music, kind, data, font)
+    _encode(music, kind, data, player)
     return data.getvalue()
 
 
-def render(music: Piece | Arrangement, *, font: SoundFont | None = None) -> Stereo:
+def render(music: Piece | Arrangement, *, player: Player | None = None) -> Stereo:
     """Return the whole sound of music (N, 2) at `RATE` frames a second, levelled. 350 kB a second of music."""
-    return np.concatenate(list(_levelled(music, font)))
+    return np.concatenate(list(_levelled(music, player)))
 
 
-def _levelled(music: Piece | Arrangement, font: SoundFont | None) -> Iterator[Stereo]:
+def _levelled(music: Piece | Arrangement, player: Player | None) -> Iterator[Stereo]:
     """Yield the blocks of music at `LOUDNESS`."""
+    play = player or best_player()
     kept: list[Stereo] | None = []
     peak, energies = 0.0, []
-    for block in blocks(music, font):
+    for block in play(music):
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         energies.append(float(np.square(block, dtype=np.float64).mean()))
         if kept is not None:
@@ -96,12 +106,12 @@ def _levelled(music: Piece | Arrangement, font: SoundFont | None) -> Iterator[St
             kept = kept if len(kept) <= _KEPT else None
     gate = max(energies) / 100
     loud = math.sqrt(fmean(energy for energy in energies if energy >= gate))
-    gain = min(10 ** (LOUDNESS / 20) / loud, 10 ** (PEAK / 20) / peak) if peak else 1.0
-    for block in kept if kept is not None else blocks(music, font):
+    gain = min(10 ** (LOUDNESS / 20) / loud, 10 ** (PEAK / 20) / peak) if peak > _NOTHING else 0.0
+    for block in kept if kept is not None else play(music):
         yield block * np.float32(gain)
 
 
-def _encode(music: Piece | Arrangement, kind: str, file: IO[bytes], font: SoundFont | None) -> None:
+def _encode(music: Piece | Arrangement, kind: str, file: IO[bytes], player: Player | None) -> None:
     import soundfile
 
     lossy = {"compression_level": _COMPRESSION, "bitrate_mode": "VARIABLE"}
@@ -109,7 +119,7 @@ def _encode(music: Piece | Arrangement, kind: str, file: IO[bytes], font: SoundF
     guarded = _Guarded(file)
     # In blocks: libsndfile's OGG encoder puts a whole call on the stack, and ends the process after 50 seconds.
     with soundfile.SoundFile(guarded, "w", samplerate=RATE, channels=2, **settings) as sound:
-        for block in _levelled(music, font):
+        for block in _levelled(music, player):
             sound.write(block)
             guarded.check()
     guarded.check()
