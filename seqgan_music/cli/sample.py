@@ -113,8 +113,11 @@ def command(
         line = shlex.join(["seqgan-music", "sample", *given, "--seed", str(composition.seed)])
         heat = None if critic is None else critic.by_bar(composition.piece)
         told_of = replace(options, title=name, comment=f"seqgan-music {__version__}: {line}", heat=heat)
+        titled = replace(told_of, title=f"{name}, seed {composition.seed}")
         for out in own:
-            formats.write(composition.piece, out, told_of)
+            # A track is named after the run; a page, which may be printed, says which of its pieces it is.
+            is_midi = out.suffix.lower() in (".mid", ".midi")
+            formats.write(composition.piece, out, told_of if is_midi else titled)
         result = _result(own, composition, controls.max_copy)
         if why is not None:
             result["chosen"] = why

@@ -130,11 +130,12 @@ def _png(svg: str) -> bytes:
     if zoom is None:
         raise ConfigError("The music is too long for a PNG. Write .svg, or a part of it.")
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    named = ("DejaVuSerif.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSerif-Italic.ttf", "DejaVuSans.ttf")
+    # STIX is as wide as Times, for which verovio leaves room; DejaVu has the notes of tempo marks.
+    named = ("STIXGeneral.ttf", "STIXGeneralBol.ttf", "STIXGeneralItalic.ttf", "DejaVuSans.ttf")
     options: dict[str, Any] = {
         "font_files": [str(fonts / name) for name in named],
-        "font_family": "DejaVu Serif",
-        "serif_family": "DejaVu Serif",
+        "font_family": "STIXGeneral",
+        "serif_family": "STIXGeneral",
         "skip_system_fonts": True,  # so that every machine draws the same
     }
     return bytes(resvg_py.svg_to_bytes(svg_string=svg, background="white", zoom=zoom, **options))
