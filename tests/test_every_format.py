@@ -109,6 +109,13 @@ def test_nothing_is_written_where_one_of_several_cannot_be(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.sf2", "folder.wav"]
 
 
+def test_a_roll_too_long_for_a_png_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    long = Piece((Note(0, 60, 12), Note(12 * 3000, 60, 12)))
+    with pytest.raises(ConfigError, match=r"too long for a piano roll in \.png"):
+        formats.check([tmp_path / "a.mid", tmp_path / "a.png"], Options(), long)
+    formats.write(long, tmp_path / "a.svg")
+
+
 def test_the_tracks_of_an_arrangement_survive_in_midi(tmp_path: Path) -> None:
     formats.write(BAND, tmp_path / "band.mid", Options(title="Song"))
     file = mido.MidiFile(tmp_path / "band.mid")

@@ -57,14 +57,11 @@ class Format(Protocol):
     def absent(self, suffix: str) -> str | None:
         """Say in one sentence, with the command that mends it, what is not installed; None where all is there."""
 
-    def check(self, music: Arrangement | None, options: Options) -> None:
-        """Raise ConfigError or InputError for what `write` would refuse, as far as it can be known before.
-
-        `music` is None where it has not been made yet.
-        """
+    def check(self, suffix: str, music: Arrangement | None, options: Options) -> None:
+        """Raise ConfigError or InputError for what cannot be written; `music` is None where it is not made yet."""
 
     def write(self, music: Arrangement, path: Path, options: Options) -> None:
-        """Write `path`, which has one of the suffixes and stands under a temporary name. Raises as `check` does."""
+        """Write `path`, which has one of the suffixes and stands under a temporary name, after a `check`."""
 
 
 def formats() -> list[Format]:
@@ -101,7 +98,8 @@ def check(paths: Sequence[Path], options: Options, music: Piece | Arrangement | 
     Raises ConfigError, InputError, OutputError.
     """
     for path in paths:
-        for_path(path, score=options.score).check(Arrangement.of(music) if music else None, options)
+        made = Arrangement.of(music) if music else None
+        for_path(path, score=options.score).check(path.suffix.lower(), made, options)
     for path in paths:
         check_writable(path)
 
@@ -115,6 +113,6 @@ def write(music: Piece | Arrangement, path: Path, options: Options | None = None
     options = options or Options()
     chosen = for_path(path, score=options.score)
     arrangement = Arrangement.of(music)
-    chosen.check(arrangement, options)
+    chosen.check(path.suffix.lower(), arrangement, options)
     with replacing(path) as temporary:
         chosen.write(arrangement, temporary, options)

@@ -50,7 +50,7 @@ class Audio:
         """Return None: the player and a font come along."""
         return None
 
-    def check(self, music: Arrangement | None, options: Options) -> None:
+    def check(self, suffix: str, music: Arrangement | None, options: Options) -> None:
         """Refuse a SoundFont that cannot be played. Raises InputError."""
         best_player(options.soundfont)
 

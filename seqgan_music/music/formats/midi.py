@@ -31,7 +31,7 @@ class Midi:
         """Return None: it needs nothing."""
         return None
 
-    def check(self, music: Arrangement | None, options: Options) -> None:
+    def check(self, suffix: str, music: Arrangement | None, options: Options) -> None:
         """Accept all music: where more tracks play than there are channels, some share one."""
 
     def write(self, music: Arrangement, path: Path, options: Options) -> None:

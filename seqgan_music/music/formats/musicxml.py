@@ -47,7 +47,7 @@ class Musicxml:
         """Return None: music21 comes along."""
         return None
 
-    def check(self, music: Arrangement | None, options: Options) -> None:
+    def check(self, suffix: str, music: Arrangement | None, options: Options) -> None:
         """Refuse music that is too long to be a score. Raises ConfigError."""
         check_length(music)
 

@@ -37,19 +37,23 @@ class Roll:
         """Return None: it needs nothing."""
         return None
 
-    def check(self, music: Arrangement | None, options: Options) -> None:
-        """Accept all music."""
+    def check(self, suffix: str, music: Arrangement | None, options: Options) -> None:
+        """Refuse a PNG that would be too large. Raises ConfigError."""
+        if music is not None and suffix == ".png" and not _drawn(music, options).fits_png():
+            raise ConfigError("The music is too long for a piano roll in .png. Write .svg, or a part of the music.")
 
     def write(self, music: Arrangement, path: Path, options: Options) -> None:
-        """Write the picture. Raises ConfigError for a PNG that would be too large."""
-        title = options.title if options.title is not None else music.name or None
-        drawing = _roll(music, title, options.heat, options.heat_means)
+        """Write the picture."""
+        drawing = _drawn(music, options)
         if path.suffix.lower() == ".svg":
             path.write_text(drawing.svg(), encoding="utf-8")
-        elif drawing.fits_png():
-            path.write_bytes(drawing.png())
         else:
-            raise ConfigError("The music is too long for a PNG. Write .svg, or a part of it.")
+            path.write_bytes(drawing.png())
+
+
+def _drawn(music: Arrangement, options: Options) -> Drawing:
+    title = options.title if options.title is not None else music.name or None
+    return _roll(music, title, options.heat, options.heat_means)
 
 
 def roll_svg(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from html import escape
 from importlib.resources import files
@@ -16,8 +17,8 @@ from seqgan_music.music.formats.musicxml import check_length, musicxml_bytes
 from seqgan_music.music.notes import Piece
 
 _NEEDED = {".svg": ("verovio",), ".png": ("verovio", "resvg_py")}
-_ZOOM, _PIXELS = 2.0, 60_000_000
-"""Pixels of a PNG for one of the SVG's, and how many it may have, which takes 240 MB of memory."""
+_ZOOM, _PIXELS, _SIDE = 2.0, 60_000_000, 60_000
+"""Pixels of a PNG for one of the SVG, less where they would be more than so many (240 MB) in all or on a side."""
 _HEAD = 50
 """Pixels that a title takes."""
 _ENGRAVING = {
@@ -53,12 +54,12 @@ class Score:
             " pip install 'seqgan-music[score]'. Without it .musicxml can be written."
         )
 
-    def check(self, music: Arrangement | None, options: Options) -> None:
+    def check(self, suffix: str, music: Arrangement | None, options: Options) -> None:
         """Refuse music that is too long to be a score. Raises ConfigError."""
         check_length(music)
 
     def write(self, music: Arrangement, path: Path, options: Options) -> None:
-        """Write the picture. Raises ConfigError for a PNG that would be too large."""
+        """Write the picture."""
         svg = score_svg(music, title=options.title, key=options.key)
         if path.suffix.lower() == ".svg":
             path.write_text(svg, encoding="utf-8")
@@ -126,9 +127,7 @@ def _png(svg: str) -> bytes:
     import resvg_py
 
     width, height = _size(svg)
-    zoom = next((zoom for zoom in (_ZOOM, 1.0, 0.5) if width * height * zoom**2 <= _PIXELS), None)
-    if zoom is None:
-        raise ConfigError("The music is too long for a PNG. Write .svg, or a part of it.")
+    zoom = min(_ZOOM, math.sqrt(_PIXELS / (width * height)), _SIDE / height)
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     # STIX is as wide as Times, for which verovio leaves room; DejaVu has the notes of tempo marks.
     named = ("STIXGeneral.ttf", "STIXGeneralBol.ttf", "STIXGeneralItalic.ttf", "DejaVuSans.ttf")
