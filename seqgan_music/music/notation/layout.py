@@ -109,7 +109,7 @@ def lay_out(music: Arrangement, key: str | None = None) -> Score:
         name = track.name or ("Drums" if track.drums else f"Track {number}" if len(tracks) > 1 else "")
         split = [list(track.notes)] if track.drums or not track.notes else staves(track.notes)
         written = [
-            _staff(notes, place, len(split), track.drums, bars, pickup, trees, signature, music.ticks_per_beat)
+            _staff(notes, place, track.drums, bars, pickup, trees, signature, music.ticks_per_beat)
             for place, notes in enumerate(split)
         ]
         parts.append(Part(name, track.program, track.drums, written))
@@ -137,7 +137,6 @@ def _tempos(music: Arrangement, bars: Sequence[Bar]) -> list[tuple[int, float]]:
 def _staff(
     notes: list[Note],
     place: int,
-    of: int,
     drums: bool,
     bars: Sequence[Bar],
     pickup: int,
@@ -146,10 +145,7 @@ def _staff(
     ticks_per_beat: int,
 ) -> Staff:
     both = (sorted(notes), list[Note]()) if drums else voices(notes)
-    pitches = sorted(note.pitch for note in notes) or [60]
-    middle = pitches[len(pitches) // 2]
-    low = middle < (60 if of == 2 and place else 55)
-    clef: Clef = "percussion" if drums else "bass" if low else "treble"
+    clef: Clef = "percussion" if drums else _clef([note.pitch for note in notes] or [72 - 24 * place])
     starts = [0, 0]
     measures = []
     for index, bar in enumerate(bars):
@@ -161,6 +157,13 @@ def _staff(
             inside.append([n for n in voice[starts[number] :] if n.onset < bar.end and n.end > bar.start])
         measures.append(_measure(bar, first, inside, trees[bar.meter], signature, ticks_per_beat, drums))
     return Staff(clef, measures)
+
+
+def _clef(pitches: Sequence[int]) -> Clef:
+    """Return the clef whose five lines, E4 to F5 or G2 to A3, more of the notes come near to."""
+    treble = sum(max(0, 64 - pitch, pitch - 77) for pitch in pitches)
+    bass = sum(max(0, 43 - pitch, pitch - 57) for pitch in pitches)
+    return "treble" if treble <= bass else "bass"
 
 
 def _over(voice: Sequence[Note], place: int, tick: int) -> bool:
