@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "runs").mkdir()
     made.rename(folder / "runs" / made.name)
     return folder / "runs"
+
+
+@pytest.fixture
+def uncritical(runs: Path) -> Iterator[str]:
+    """The name of a run that has no critic, there for one test."""
+    copy = shutil.copytree(runs / f"run {HOSTILE}", runs / "uncritical")
+    for file in (copy / "checkpoints").glob("critic*"):
+        file.unlink()
+    yield copy.name
+    shutil.rmtree(copy)
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +134,14 @@ def test_a_seed_writes_what_it_writes_elsewhere(page: FlaskClient) -> None:
     assert b"--seed 5" in file.data
 
 
-def test_the_critic_judges_every_bar_where_there_is_one(page: FlaskClient) -> None:
+def test_the_critic_judges_every_bar_where_there_is_one(page: FlaskClient, uncritical: str) -> None:
     found = written(page, run=f"run {HOSTILE}", bars=4)
     assert len(found["heat"]) == len(found["bars"]) == 4
     assert all(0 <= value <= 1 for value in found["heat"])
     assert 0 <= found["rank"] <= 1
-    assert written(page)["heat"] == []
-    assert page.get("/api/run?name=bundled").get_json()["no_critic"]
+    assert written(page, run=uncritical)["heat"] == []
+    assert page.get(f"/api/run?name={uncritical}").get_json()["no_critic"]
+    assert len(written(page)["heat"]) == 2  # the critic that came along
 
 
 def test_several_candidates_have_seeds_of_their_own(page: FlaskClient) -> None:
@@ -467,7 +479,9 @@ def test_bars_that_are_not_there_are_refused(page: FlaskClient, bars: Any) -> No
     assert answer.get_json()["error"].startswith("bars must be a list of numbers from 0 to ")
 
 
-def test_the_best_of_several_is_what_is_preferred(page: FlaskClient, studio: Workshop, runs: Path) -> None:
+def test_the_best_of_several_is_what_is_preferred(
+    page: FlaskClient, studio: Workshop, runs: Path, uncritical: str
+) -> None:
     ranking = Ranking.open("ending=1,key=2", runs / f"run {HOSTILE}", 4)
     settings = {"run": f"run {HOSTILE}", "bars": 4, "seed": 21, "prefer": "ending=1,key=2"}
     one = ranking.scores([studio.find(written(page, **settings)["id"]).piece])
@@ -478,7 +492,7 @@ def test_the_best_of_several_is_what_is_preferred(page: FlaskClient, studio: Wor
     own = [studio.find(name).own_rank or 0.0 for name in several]
     chosen = written(page, **{**settings, "prefer": "critic=1"}, best_of=4)
     assert chosen["notes"] == score_of_sound(studio.find(several[own.index(max(own))]).piece)["notes"]
-    without = {"run": "bundled", "bars": 1, "prefer": "critic=1", "best_of": 2}
+    without = {"run": uncritical, "bars": 1, "prefer": "critic=1", "best_of": 2}
     answer = page.post("/api/compose", json=without)
     assert (answer.status_code, "critic" in answer.get_json()["error"]) == (400, True)
     # The seed that it tells makes it again.
