@@ -8,11 +8,11 @@ h_t the state after it and D the size of a head, a head gives the context
 over the last `memory` steps, and over one null pair, whose value is 0, for what has not been before. The context
 stands beside h_t before the output layer. An LSTM alone has to carry a tune's first part through its state to
 repeat it; here it only has to know the place. b is learnt for classes of lags: the bar before may be as like this
-one as the bar eight bars ago, and yet it is the latter that comes again. With
-a clock (`clock.py`) a score for the number of cycles (bars) between, one for equal places in them and one for
-others, is added: a lag in tokens does not tell where eight bars ago is. The values are those of tokens, not of
-states: copying is then learnt several times sooner. docs/log.md has what each is worth. Related: pointer sentinel
-mixtures (Merity et al. 2017), induction heads (Olsson et al. 2022), relative positions (Shaw et al. 2018).
+one as the bar eight bars ago, and yet it is the latter that comes again. With a clock (`clock.py`) a score for the
+number of cycles (bars) between, one for equal places in them and one for others, is added: a lag in tokens does not
+tell where eight bars ago is. The values are those of tokens, not of states: copying is then learnt several times
+sooner. docs/log.md has what each is worth. Related: pointer sentinel mixtures (Merity et al. 2017), induction heads
+(Olsson et al. 2022), relative positions (Shaw et al. 2018).
 """
 
 from __future__ import annotations

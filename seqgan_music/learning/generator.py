@@ -286,12 +286,14 @@ class Stepper:
             self._recurrent.append(_reorder(lstm[f"weight_hh_l{layer}"]).t().contiguous().to(self.dtype))
         attention = generator.attention
         self._attention = None if attention is None else StepAttention(attention, generator.embedding.weight)
+        first = _reorder(lstm["weight_ih_l0"])  # (4H, E)
         self._clock = generator.clock
         if self._clock is not None:
-            first = _reorder(lstm["weight_ih_l0"])
             self._times = F.linear(generator.time_embedding.table.weight, first)  # (rows, 4H)
-        self._summary = generator.summary.weight.detach() if generator.config.summary else None  # (V + 1, E)
-        self._from_summary = _reorder(lstm["weight_ih_l0"]).t().contiguous()  # (E, 4H)
+        self._summary: Tensor | None = None  # (V + 2, E)
+        if generator.config.summary:
+            self._summary = generator.summary.weight.detach()
+            self._from_summary = first.t().contiguous()  # (E, 4H)
         padding = -self.vocabulary_size % self.BLOCK
         weight, bias = generator.output.weight.detach(), generator.output.bias.detach()
         self._output = F.pad(weight, (0, 0, 0, padding)).to(self.dtype)  # (V + padding, H)
