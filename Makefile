@@ -58,5 +58,5 @@ clean: ## remove the environment and what tools left behind; runs/ and music sta
 	@touch $@
 
 .venv/ready-test: $(SOURCES) | .venv/made
-	$(PIP) install --editable ".[test]" --constraint constraints.txt
+	$(PIP) install --editable ".[test,score]" --constraint constraints.txt
 	@touch $@ .venv/ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 from pathlib import Path
@@ -35,6 +36,33 @@ def test_only_the_newest_tensors_stay(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, "best", {"x": torch.tensor([9.0])}, {})
     assert len(list((tmp_path / "checkpoints").iterdir())) == 4
     assert checkpoint.load(tmp_path, "last")[0]["x"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize("deleted", [0, 1, 2])
+def test_killed_while_it_is_discarded_leaves_it_whole_or_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: int
+) -> None:
+    checkpoint.save(tmp_path, "last", {"x": torch.tensor([1.0])}, {})
+    checkpoint.save(tmp_path, "final", {"x": torch.tensor([2.0])}, {})
+    left = [deleted]
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            checkpoint.discard(tmp_path, "last")
+    if checkpoint.exists(tmp_path, "last"):
+        assert checkpoint.load(tmp_path, "last")[0]["x"].tolist() == [1.0]
+    else:
+        assert deleted
+    checkpoint.discard(tmp_path, "last")
+    assert [path.stem[:5] for path in (tmp_path / "checkpoints").iterdir()] == ["final"] * 2
 
 
 def test_what_is_not_finite_is_never_saved(tmp_path: Path) -> None:

@@ -50,6 +50,16 @@ def save(run: Path, name: str, tensors: Mapping[str, Tensor], document: Mapping[
                 old.unlink()
 
 
+def discard(run: Path, name: str) -> None:
+    """Remove checkpoint `name` of a run, if there is one: first what names the tensors, then the tensors.
+
+    A process killed in between leaves tensors that nothing names, never a checkpoint without its tensors.
+    """
+    folder = run / FOLDER
+    for path in (folder / f"{name}.json", *folder.glob(f"{name}-*.safetensors")):
+        path.unlink(missing_ok=True)
+
+
 def exists(run: Path, name: str) -> bool:
     """Whether the run has that checkpoint."""
     return (run / FOLDER / f"{name}.json").is_file()

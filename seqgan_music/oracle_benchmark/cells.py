@@ -8,7 +8,6 @@ between them are paired.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,7 @@ def run(folder: Path, settings: Settings, label: str, draw: int, seed: int, devi
     if checkpoint.exists(here, "last"):
         trainer.resume()
         if trainer.progress.finished:  # killed while it was measured: what a method made is not in its checkpoint
-            shutil.rmtree(here / checkpoint.FOLDER)
+            _discard_training(here)
             run(folder, settings, label, draw, seed, device)
             return
     trainer.train(Silent())
@@ -111,11 +110,11 @@ def run(folder: Path, settings: Settings, label: str, draw: int, seed: int, devi
         "curve": points if isinstance(trainer.model, GeneratorModel) else [],
         "notes": trainer.progress.notes,
     }
-    shutil.rmtree(here / checkpoint.FOLDER)
     described = {"generator": checkpoint.describe_generator(trainer.generator)}
     checkpoint.save(here, FINAL, checkpoint.prefixed(trainer.generator.state_dict(), "generator"), described)
     write_text(here / COST, json.dumps({"seconds": round(time.perf_counter() - started, 1)}))
     write_text(here / RESULT, json.dumps(result, indent=1))
+    _discard_training(here)
 
 
 def cell_config(settings: Settings, row: Row, draw: int, seed: int) -> Config:
@@ -173,6 +172,13 @@ def _measured(
         rng,
     )
     return {"temperatures": grid, "judge": found}
+
+
+def _discard_training(here: Path) -> None:
+    """Remove the checkpoints that only going on with the training needs."""
+    for path in (here / checkpoint.FOLDER).glob("*.json"):
+        if path.stem != FINAL:
+            checkpoint.discard(here, path.stem)
 
 
 def _ids(tokens: TokenSet, length: int, device: torch.device) -> Tensor:
