@@ -129,6 +129,8 @@ class GeneratorConfig:
     """Tokens back that attention reaches."""
     clock: bool = False
     """Whether it is told the bar it writes, and its attention how many bars ago; needs tokens that have bars."""
+    returns: bool = False
+    """Whether the clock tells which bar the present one repeats, too; needs tokens that say so."""
     summary: bool = False
     """Whether it is told the mean of all that it has written, which a key shows in."""
 
@@ -140,6 +142,8 @@ class GeneratorConfig:
             raise ConfigError("init_std must be at least 0.")
         if not 0 <= self.dropout < 1:
             raise ConfigError("dropout must be in [0, 1).")
+        if self.returns and not self.clock:
+            raise ConfigError("returns needs clock: set generator.clock = true, or returns = false.")
 
 
 REPORTS = ("full", "page", "none")

@@ -39,6 +39,8 @@ class Effect(IntEnum):
     """The cycle of the onset is the next, and the cursor at its 0 at the earliest."""
     PERIOD = 6
     """Cycles from the next one on are `value` ticks long."""
+    RETURN = 7
+    """The cycle that is begun is the cycle `value` before it again: the one a NEXT opened, else the cursor's."""
 
 
 @dataclass(frozen=True)

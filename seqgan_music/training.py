@@ -32,7 +32,7 @@ from seqgan_music.music.formats.midi import write_midi
 from seqgan_music.music.notes import Tempo
 from seqgan_music.music.tokenizers import Tokenizer
 from seqgan_music.run_folders import write_text
-from seqgan_music.tokenset import Splits
+from seqgan_music.tokenset import Effect, Splits
 
 CONFIG, VOCABULARY, SCAN, TOKENS, SAMPLES = "config.toml", "vocabulary.json", "scan.json", "tokens.npz", "samples"
 
@@ -58,8 +58,11 @@ def check(config: Config) -> Config:
                 f"sequence_length {config.sequence_length} is more than the {row} steps of a row"
                 f" of tokenizer '{made.name}'."
             )
-    if config.generator.clock and made.effects() is None:
+    effects = made.effects()
+    if config.generator.clock and effects is None:
         raise ConfigError(f"generator.clock needs bars, and tokenizer '{made.name}' has none. Set it to false.")
+    if config.generator.returns and (effects is None or not (effects[0] == Effect.RETURN).any()):
+        raise ConfigError("generator.returns needs tokens that say so. Set tokenizer.returns = 16, or it to false.")
     config = rewards.check(config, made)
     return replace(
         config,

@@ -57,3 +57,27 @@ def pieces(draw: st.DrawFn, *, most: int = 40, lowest: int = LOWEST_PITCH, highe
         program=draw(st.integers(0, 127)),
         name=draw(st.text(max_size=8)),
     )
+
+
+@st.composite
+def tunes_with_returns(draw: st.DrawFn) -> Piece:
+    """A piece in one meter whose bars are drawn from a few, rests and held notes among them."""
+    meter = Meter(0, *draw(st.sampled_from([(4, 4), (3, 4), (6, 8)])))
+    ticks = meter.bar_ticks(TICKS_PER_BEAT)
+    bar = st.lists(
+        st.tuples(
+            st.integers(0, ticks // 6 - 1).map(lambda place: 6 * place),
+            st.integers(60, 64),
+            st.sampled_from([6, 12, 12, 24, ticks, 2 * ticks + 6]),
+        ),
+        max_size=4,
+        unique_by=lambda note: note[:2],
+    )
+    kinds = [[(place, 67, 12) for place in range(0, ticks, 12)], *draw(st.lists(bar, min_size=1, max_size=3))]
+    form = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=14))
+    notes = sorted(
+        Note(number * ticks + place, pitch, duration)
+        for number, some in enumerate(form)
+        for place, pitch, duration in some
+    )
+    return Piece(tuple(notes), TICKS_PER_BEAT, (meter,))

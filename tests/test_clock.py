@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_music import tune
-from strategies import pieces
+from strategies import pieces, tunes_with_returns
 from torch import Tensor
 
 from seqgan_music.config import GeneratorConfig
-from seqgan_music.learning.clock import LAGS, Clock, Time, TimeEmbedding, lag_of
+from seqgan_music.learning.clock import LAGS, NEW, Clock, Time, TimeEmbedding, lag_of
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.sampling import sample
 from seqgan_music.music import tokenizers
@@ -22,6 +22,16 @@ from seqgan_music.training import check
 
 NOTE_EVENT = tokenizers.create("note_event", {}, 12)
 LOUD = tokenizers.create("note_event", {"velocity_bins": 4, "keys": True}, 12)
+FORM = tokenizers.create("note_event", {"returns": 8, "keys": True}, 12)
+
+
+def by_bar(piece: Piece) -> dict[int, list[tuple[int, int, int]]]:
+    """Notes of each bar of a piece in one meter, as (place, pitch, duration); bars without notes have no entry."""
+    ticks = piece.meters[0].bar_ticks(piece.ticks_per_beat)
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    for note in piece.notes:
+        found.setdefault(note.onset // ticks, []).append((note.onset % ticks, note.pitch, note.duration))
+    return found
 
 
 def clock_of(tokenizer: tokenizers.Tokenizer) -> Clock:
@@ -54,7 +64,7 @@ def onsets_by_the_decoder(tokenizer: tokenizers.Tokenizer, ids: list[int]) -> li
 
 
 @settings(deadline=None)
-@given(pieces(), st.sampled_from([NOTE_EVENT, LOUD]))
+@given(pieces(), st.sampled_from([NOTE_EVENT, LOUD, FORM]))
 def test_the_clock_tells_bar_and_place_of_every_note(piece: Piece, tokenizer: tokenizers.Tokenizer) -> None:
     for ids in tokenizer.encode(piece):
         assert onsets_by_the_clock(tokenizer, ids) == onsets_by_the_decoder(tokenizer, ids)
@@ -101,17 +111,51 @@ def test_a_melody_by_hand() -> None:
 
 def test_lags_and_phrases() -> None:
     period = torch.full((4,), 48)
-    now = Time(torch.tensor([9, 9, 9, 50]), torch.tensor([0, 6, 6, 0]), period)
-    then = Time(torch.tensor([1, 9, 8, 2]), torch.tensor([0, 6, 0, 0]), period)
-    assert lag_of(now, then).tolist() == [LAGS + 8, LAGS, 1, 2 * LAGS - 1]
-    number, phrase, _, _ = TimeEmbedding.rows(Time(torch.tensor([-1, 0, 9, 1000]), period, period))
+    now = Time(torch.tensor([9, 9, 9, 50]), torch.tensor([0, 6, 6, 0]), period, torch.tensor([1, 1, 8, NEW]))
+    cycle, place = torch.tensor([1, 9, 8, 2]), torch.tensor([0, 6, 0, 0])
+    assert lag_of(now, cycle, place).tolist() == [LAGS + 8, LAGS, 1, 2 * LAGS - 1]
+    assert lag_of(now, cycle, place, returns=True).tolist() == [2 * LAGS + 1, LAGS, 2 * LAGS, 2 * LAGS - 1]
+    time = Time(torch.tensor([-1, 0, 9, 1000]), period, period, torch.tensor([NEW, NEW, 1, 2]))
+    number, phrase, _, _ = TimeEmbedding(2).rows(time)
     assert (number.tolist(), phrase.tolist()) == ([0, 0, 1, 0], [8, 8, 9, 23])
+    back = TimeEmbedding(2, returns=True).rows(time)[-1]
+    assert (back - back[0]).tolist() == [0, 0, 8, LAGS - 1]
 
 
-def timed(memory: int = 512, heads: int = 2) -> Generator:
-    config = GeneratorConfig(8, 12, dropout=0.0, heads=heads, head_size=5, memory=memory, clock=True, summary=True)
-    size = len(NOTE_EVENT.vocabulary)
-    generator = Generator(size, size, config, NOTE_EVENT.effects())
+@settings(deadline=None)
+@given(tunes_with_returns())
+def test_the_clock_tells_the_bar_that_comes_again(piece: Piece) -> None:
+    piece, _ = FORM.normalise(piece)
+    if not piece.notes:
+        return
+    (ids,) = FORM.encode(piece)
+    assert FORM.decode(ids).piece == piece
+    time, _ = clock_of(FORM).follow(torch.tensor([ids]), clock_of(FORM).start(1))
+    bars = by_bar(piece)
+    said = set()
+    for cycle, source in zip(time.cycle[0].tolist(), time.source[0].tolist(), strict=True):
+        if source != NEW:
+            assert bars[cycle] == bars[source]
+            assert 1 <= cycle - source <= 8
+            said.add(cycle)
+    again = {bar for bar, notes in bars.items() if notes in [bars.get(bar - k) for k in range(1, min(bar, 8) + 1)]}
+    assert said == again
+
+
+def timed(memory: int = 512, heads: int = 2, tokenizer: tokenizers.Tokenizer = NOTE_EVENT) -> Generator:
+    config = GeneratorConfig(
+        8,
+        12,
+        dropout=0.0,
+        heads=heads,
+        head_size=5,
+        memory=memory,
+        clock=True,
+        returns=tokenizer is FORM,
+        summary=True,
+    )
+    size = len(tokenizer.vocabulary)
+    generator = Generator(size, size, config, tokenizer.effects())
     rng = torch.Generator().manual_seed(0)
     generator.initialise(rng)
     for name, parameter in generator.named_parameters():  # zeros would hide a lag that is told wrongly
@@ -120,14 +164,43 @@ def timed(memory: int = 512, heads: int = 2) -> Generator:
     return generator
 
 
-def rows(count: int = 4, length: int = 60) -> Tensor:
-    return torch.tensor([NOTE_EVENT.encode(tune(seed))[0][:length] for seed in range(count)])
+def rows(count: int = 4, length: int = 60, tokenizer: tokenizers.Tokenizer = NOTE_EVENT) -> Tensor:
+    return torch.tensor([tokenizer.encode(tune(seed))[0][:length] for seed in range(count)])
 
 
+def test_a_bar_said_to_come_again_is_what_attention_looks_at() -> None:
+    """With a score for the source alone, all weight lies on the states of the bar that RETURN names."""
+    generator = timed(heads=1, tokenizer=FORM)
+    attention = generator.attention
+    assert attention is not None
+    assert attention.cycle_lag_bias is not None
+    with torch.no_grad():
+        for parameter in attention.parameters():
+            parameter.zero_()
+        attention.value.weight.normal_(generator=torch.Generator().manual_seed(3))
+        attention.cycle_lag_bias[:, 2 * LAGS :] = 30.0
+    bar = " ".join(f"PITCH({pitch}) END({end})" for pitch, end in ((60, 12), (62, 24), (64, 36), (65, 48)))
+    other = bar.replace("6", "7")
+    text = f"KEY(C) METER(4/4) BAR {bar} {other} {other} RETURN(3) PITCH(60)"
+    ids = torch.tensor([[FORM.vocabulary.index(token) for token in text.split()]])
+    hidden = torch.zeros(1, ids.shape[1], generator.config.hidden)
+    time, _ = generator.clock.follow(ids, generator.clock.start(1))  # type: ignore[union-attr]
+    context, _ = attention(hidden, generator.embedding(ids), None, time)
+    said = (time.cycle[0] == 0).nonzero()[
+        :, 0
+    ]  # states of the source, each answering for the token that follows it
+    expected = attention.values(generator.embedding(ids))[0, 0, said + 1].mean(0)
+    torch.testing.assert_close(context[0, -1], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokenizer", [NOTE_EVENT, FORM], ids=["plain", "returns"])
 @pytest.mark.parametrize("heads", [0, 2])
 @pytest.mark.parametrize("memory", [7, 512])
-def test_stepping_and_windows_give_the_logits_of_the_whole(memory: int, heads: int) -> None:
-    generator, ids = timed(memory, heads), rows()
+def test_stepping_and_windows_give_the_logits_of_the_whole(
+    memory: int, heads: int, tokenizer: tokenizers.Tokenizer
+) -> None:
+    generator, ids = timed(memory, heads, tokenizer), rows(tokenizer=tokenizer)
+    assert bool((ids >= tokenizer.vocabulary.index("RETURN(1)")).any()) if tokenizer is FORM else True
     whole, _ = generator(generator.inputs_for(ids))
     state, parts = None, []
     for start, end in ((0, 1), (1, 8), (8, 60)):
@@ -189,3 +262,7 @@ def test_tokens_without_bars_refuse_it() -> None:
     made = config.load("paper-music", ["generator.clock=true"])
     with pytest.raises(ConfigError, match="tokenizer 'pitch_grid' has none"):
         check(made)
+    with pytest.raises(ConfigError, match=r"returns needs tokens that say so\. Set tokenizer\.returns"):
+        check(config.load("quick", ["generator.returns=true", "tokenizer.returns=0"]))
+    with pytest.raises(ConfigError, match="returns needs clock"):
+        config.load("quick", ["generator.returns=true", "generator.clock=false"])

@@ -30,6 +30,8 @@ VARIANTS: list[tuple[str, dict[str, Any], int]] = [
     ("note_event", {"velocity_bins": 32}, 4),
     ("note_event", {"keys": True}, 12),
     ("note_event", {"keys": True, "velocity_bins": 3}, 4),
+    ("note_event", {"keys": True, "returns": 16}, 12),
+    ("note_event", {"returns": 3, "velocity_bins": 3}, 4),
     ("pitch_grid", {"rest": False, "length": 7}, 12),
     ("pitch_grid", {"step_beats": 0.25, "length": 16}, 4),
 ]

@@ -10,9 +10,10 @@ stands beside h_t before the output layer. An LSTM alone has to carry a tune's f
 repeat it; here it only has to know the place. b is learnt for classes of lags: the bar before may be as like this
 one as the bar eight bars ago, and yet it is the latter that comes again. With a clock (`clock.py`) a score for the
 number of cycles (bars) between, one for equal places in them and one for others, is added: a lag in tokens does not
-tell where eight bars ago is. The values are those of tokens, not of states: copying is then learnt several times
-sooner. docs/log.md has what each is worth. Related: pointer sentinel mixtures (Merity et al. 2017), induction heads
-(Olsson et al. 2022), relative positions (Shaw et al. 2018).
+tell where eight bars ago is. Where tokens say which bar comes again (`generator.returns`), that one has its own.
+The values are those of tokens, not of states: copying is then learnt several times sooner. docs/log.md has what
+each is worth. Related: pointer sentinel mixtures (Merity et al. 2017), induction heads (Olsson et al. 2022),
+relative positions (Shaw et al. 2018).
 """
 
 from __future__ import annotations
@@ -76,7 +77,15 @@ class Attention(nn.Module):
     """Heads that look back from the states (B, T, H) for tokens embedded in (B, T, E)."""
 
     def __init__(
-        self, hidden: int, embedding: int, heads: int, size: int, memory: int, *, clock: bool = False
+        self,
+        hidden: int,
+        embedding: int,
+        heads: int,
+        size: int,
+        memory: int,
+        *,
+        clock: bool = False,
+        returns: bool = False,
     ) -> None:
         super().__init__()
         self.heads = heads
@@ -87,7 +96,8 @@ class Attention(nn.Module):
         self.value = nn.Linear(embedding, heads * size)
         self.null = nn.Parameter(torch.empty(heads, 1, size))
         self.lag_bias = nn.Parameter(torch.empty(heads, LAG_CLASSES))
-        self.cycle_lag_bias = nn.Parameter(torch.empty(heads, 2 * LAGS)) if clock else None
+        self.returns = returns
+        self.cycle_lag_bias = nn.Parameter(torch.empty(heads, 2 * (LAGS + returns))) if clock else None
 
     def forward(
         self, hidden: Tensor, embedded: Tensor, past: Past | None, time: Time | None = None
@@ -121,8 +131,9 @@ class Attention(nn.Module):
             scores = scores + F.pad(self.lag_bias[:, lag_class(lag)], (1, 0))
             if self.cycle_lag_bias is not None and time is not None and known_time is not None:
                 now = Time(*(part[:, :, None] for part in time.span(start, start + BLOCK)))  # (B, S, 1)
-                then = Time(*(part[:, None] for part in known_time.span(first, last)))  # (B, 1, J)
-                bias: Tensor = LagScores.apply(self.cycle_lag_bias, lag_of(now, then))  # type: ignore[no-untyped-call]
+                then = known_time.span(first, last)
+                lags = lag_of(now, then.cycle[:, None], then.place[:, None], returns=self.returns)  # (B, S, J)
+                bias: Tensor = LagScores.apply(self.cycle_lag_bias, lags)  # type: ignore[no-untyped-call]
                 scores[..., 1:] += bias  # (B, heads, S, J)
             unseen = (lag < 1) | (lag > self.memory)
             weights = scores.masked_fill(F.pad(unseen, (1, 0)), float("-inf")).softmax(3)
@@ -159,7 +170,8 @@ class StepAttention:
         )  # (H, 2 * heads * D)
         self._bias = torch.cat([attention.query.bias, attention.key.bias])
         scores = attention.cycle_lag_bias
-        self._cycle_lag_bias = None if scores is None else scores.t().contiguous()  # (2 * LAGS, heads)
+        self._cycle_lag_bias = None if scores is None else scores.t().contiguous()  # (classes, heads)
+        self._returns = attention.returns
         self.largest = float(self._values.abs().max())
         """No context is larger: it is a mean of values and 0."""
 
@@ -199,8 +211,9 @@ class StepAttention:
         scores[:, :, 1:] += self._lag_bias[:, lag]
         if self._cycle_lag_bias is not None and time is not None:
             now = Time(*(part[:, None] for part in time))
-            then = Time(memory.cycle[:, : slots - 1], memory.place[:, : slots - 1], now.period)
-            scores[:, :, 1:] += F.embedding(lag_of(now, then), self._cycle_lag_bias).transpose(1, 2)
+            cycle, place = memory.cycle[:, : slots - 1], memory.place[:, : slots - 1]
+            lags = lag_of(now, cycle, place, returns=self._returns)  # (N, slots - 1)
+            scores[:, :, 1:] += F.embedding(lags, self._cycle_lag_bias).transpose(1, 2)
             memory.pending.copy_(torch.stack([time.cycle, time.place], 1))
         weights = scores.softmax(2).view(-1, 1, slots)
         memory.context.copy_(torch.bmm(weights, values).view(len(h), -1))

@@ -27,6 +27,8 @@ _TOGETHER = 1024
 """Sequences followed at a time."""
 LAGS = 34
 """Classes of how many cycles ago: 0 to 32, and more."""
+NEW = -2
+"""In the place of a source: the cycle repeats no other, or nothing says so."""
 
 
 class Time(NamedTuple):
@@ -38,6 +40,8 @@ class Time(NamedTuple):
     """Ticks into the cycle."""
     period: Tensor
     """Ticks of the cycle."""
+    source: Tensor
+    """The cycle that this one repeats, or NEW."""
 
     def span(self, start: int, end: int) -> Time:
         """Return a part of times (B, T)."""
@@ -58,15 +62,32 @@ class Reading:
     """Of that cycle."""
     coming: Tensor
     """Of the cycles after it."""
+    opened: Tensor
+    """1 where a NEXT has opened the cycle and nothing has begun in it, else 0."""
+    returning: Tensor
+    """The last cycle of which a RETURN was said, NEW before any."""
+    source: Tensor
+    """The cycle that it repeats."""
 
     @property
     def time(self) -> Time:
         """When the last token ended: where the cursor is."""
-        return Time(self.cycle + self.cursor // self.period, self.cursor % self.period, self.period)
+        cycle = self.cycle + self.cursor // self.period
+        source = torch.where(cycle == self.returning, self.source, NEW)
+        return Time(cycle, self.cursor % self.period, self.period, source)
 
     def tensors(self) -> list[Tensor]:
         """All of them."""
-        return [self.cycle, self.onset, self.cursor, self.period, self.coming]
+        return [
+            self.cycle,
+            self.onset,
+            self.cursor,
+            self.period,
+            self.coming,
+            self.opened,
+            self.returning,
+            self.source,
+        ]
 
 
 class Clock(nn.Module):
@@ -84,7 +105,8 @@ class Clock(nn.Module):
     def start(self, count: int) -> Reading:
         """Return the reading before the first token."""
         zero = torch.zeros(count, dtype=torch.long, device=self.effects.device)
-        return Reading(zero - 1, zero, zero.clone(), zero + 1, zero + 1)
+        nothing = zero + NEW
+        return Reading(zero - 1, zero, zero.clone(), zero + 1, zero + 1, zero.clone(), nothing, nothing.clone())
 
     def advance(self, tokens: Tensor, now: Reading) -> Reading:
         """Return the reading after one token (N,) more of each sequence."""
@@ -100,7 +122,13 @@ class Clock(nn.Module):
         cursor = cursor + (effect == Effect.HOLD) * now.period
         cursor = torch.where(moves_on, (cursor - now.period).clamp(min=0), cursor)
         coming = torch.where(effect == Effect.PERIOD, value.clamp(min=1), now.coming)
-        return Reading(cycle, onset, cursor, torch.where(moves_on, coming, now.period), coming)
+        opened = torch.where(begins, 0, now.opened | moves_on)
+        returns = effect == Effect.RETURN
+        begun = now.cycle + torch.where(now.opened > 0, 0, now.cursor // now.period)
+        returning = torch.where(returns, begun, now.returning)
+        source = torch.where(returns, begun - value, now.source)
+        period = torch.where(moves_on, coming, now.period)
+        return Reading(cycle, onset, cursor, period, coming, opened, returning, source)
 
     def follow(self, ids: Tensor, now: Reading) -> tuple[Time, Reading]:
         """Return the time after each of the ids (B, T), as (B, T), and the reading after the last."""
@@ -134,25 +162,32 @@ class Clock(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Times as vectors: of the cycle's number in its phrase, of the phrase, of the place, and of the period."""
+    """Times as vectors: of the cycle's number in its phrase, of the phrase, of the place, and of the period.
 
-    def __init__(self, size: int) -> None:
+    With `returns` also of how many cycles ago the one is that this one repeats.
+    """
+
+    def __init__(self, size: int, *, returns: bool = False) -> None:
         super().__init__()
+        self.returns = returns
         # Not nn.Embedding(...): see `generator.Generator`.
         self.table = nn.Embedding.from_pretrained(
-            torch.empty(PHRASE + PHRASES + PLACES + PERIODS, size), freeze=False
+            torch.empty(PHRASE + PHRASES + PLACES + PERIODS + LAGS * returns, size), freeze=False
         )
 
-    @staticmethod
-    def rows(time: Time) -> list[Tensor]:
+    def rows(self, time: Time) -> list[Tensor]:
         """Return the rows of the table that belong to times."""
         cycle = time.cycle.clamp(min=0)
-        return [
+        rows = [
             cycle % PHRASE,
             PHRASE + (cycle // PHRASE).clamp(max=PHRASES - 1),
             PHRASE + PHRASES + time.place.clamp(max=PLACES - 1),
             PHRASE + PHRASES + PLACES + time.period.clamp(max=PERIODS - 1),
         ]
+        if self.returns:
+            lag = torch.where(time.source == NEW, 0, (time.cycle - time.source).clamp(1, LAGS - 1))
+            rows.append(PHRASE + PHRASES + PLACES + PERIODS + lag)
+        return rows
 
     def forward(self, time: Time) -> Tensor:
         """Return the sum of what belongs to times (B, T), as (B, T, E)."""
@@ -161,13 +196,17 @@ class TimeEmbedding(nn.Module):
         return embedded
 
 
-def lag_of(now: Time, then: Time) -> Tensor:
-    """Return the class of the way back, 0 to 2 * LAGS - 1: its cycles, twice, the second for an equal place.
+def lag_of(now: Time, cycle: Tensor, place: Tensor, *, returns: bool = False) -> Tensor:
+    """Return the class of the way back to a cycle and a place, which broadcast with the times.
 
-    The two broadcast together.
+    0 to 2 * LAGS - 1: the cycles between, twice, the second for an equal place. With `returns` two more, of the
+    cycle that is repeated now: 2 * LAGS, and one more for an equal place.
     """
-    cycles = (now.cycle.int() - then.cycle.int()).clamp_(0, LAGS - 1)
-    return cycles.add_(now.place.int() == then.place.int(), alpha=LAGS)
+    cycle = cycle.int()
+    lag = (now.cycle.int() - cycle).clamp_(0, LAGS - 1)
+    equal = now.place.int() == place.int()
+    lag.add_(equal, alpha=LAGS)
+    return torch.where(now.source.int() == cycle, 2 * LAGS + equal.int(), lag) if returns else lag
 
 
 class LagScores(torch.autograd.Function):

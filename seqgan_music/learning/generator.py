@@ -91,13 +91,19 @@ class Generator(nn.Module):
         self.clock: Clock | None = None
         if config.clock:
             self.clock = Clock(ids, effects)
-            self.time_embedding = TimeEmbedding(config.embedding)
+            self.time_embedding = TimeEmbedding(config.embedding, returns=config.returns)
         if config.summary:
             self.summary = nn.Embedding.from_pretrained(torch.empty(ids, config.embedding), freeze=False)
         self.attention: Attention | None = None
         if config.heads:
             self.attention = Attention(
-                config.hidden, config.embedding, config.heads, config.head_size, config.memory, clock=config.clock
+                config.hidden,
+                config.embedding,
+                config.heads,
+                config.head_size,
+                config.memory,
+                clock=config.clock,
+                returns=config.returns,
             )
         self.output = nn.Linear(config.hidden + config.heads * config.head_size, vocabulary_size)
 
@@ -289,6 +295,7 @@ class Stepper:
         first = _reorder(lstm["weight_ih_l0"])  # (4H, E)
         self._clock = generator.clock
         if self._clock is not None:
+            self._time_embedding = generator.time_embedding
             self._times = F.linear(generator.time_embedding.table.weight, first)  # (rows, 4H)
         self._summary: Tensor | None = None  # (V + 2, E)
         if generator.config.summary:
@@ -334,7 +341,7 @@ class Stepper:
             h, c = state.h[layer], state.c[layer]
             gates = self._table[tokens] if below is None else F.linear(below, self._inputs[layer - 1].t()).float()
             if layer == 0 and time is not None:
-                for row in TimeEmbedding.rows(time):
+                for row in self._time_embedding.rows(time):
                     gates += self._times[row]
             if layer == 0 and self._summary is not None and state.summed is not None:
                 state.summed += self._summary[tokens]

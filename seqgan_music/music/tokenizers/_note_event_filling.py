@@ -28,6 +28,7 @@ from seqgan_music.music.tokenizers._note_event_language import (
     without_overlaps,
 )
 from seqgan_music.music.tokenizers._note_event_layout import Layout
+from seqgan_music.music.tokenizers._note_event_returns import returning
 
 
 class NoteEventFilling:
@@ -57,7 +58,10 @@ class NoteEventFilling:
         """Write what is kept from the last gap to tick `until`, and the end of the piece; return its ids."""
         begin = self._window[1]
         events = [event for event in self._events if begin <= event[0] < until]
-        ids = Writer(self._layout, self._spans, self._grammar, key=self._key).write(events, -1 if last else until)
+        before = [(o, LOWEST_PITCH + p, d, v) for o, d, v, chord in self._grammar.groups for p in chord]
+        again = returning([*before, *events], self._spans, self._layout.returns)
+        writer = Writer(self._layout, self._spans, self._grammar, key=self._key, returning=again)
+        ids = writer.write(events, -1 if last else until)
         ids += [self._layout.end_of_piece] * last
         for token in ids:
             self._grammar.take(token)
@@ -95,7 +99,7 @@ class NoteEventFilling:
         self._stay, wanted = stay, stay
         if self._pitches != ALL_PITCHES:
             grammar = self._grammar
-            onset = max(grammar.cursor, grammar.bar_start) if grammar.phase == "free" else grammar.onset
+            onset = grammar.onset if grammar.begun else max(grammar.cursor, grammar.bar_start)
             grammar.ask(self._asked(onset) & self._pitches)
             names = slice(self._layout.pitch, self._layout.pitch + len(PITCHES))
             wanted = stay.copy()
@@ -107,7 +111,7 @@ class NoteEventFilling:
         grammar, at = self._grammar, self._layout
         (start, until), free = self._window, grammar.phase == "free"
         implied = max(grammar.cursor, grammar.bar_start)
-        grammar.ask(self._asked(implied if free else grammar.onset))
+        grammar.ask(self._asked(grammar.onset if grammar.begun else implied))
         stay = grammar.allowed()
         leave = np.zeros_like(stay)
         voices = [slice(at.pitch, at.pitch + len(PITCHES)), slice(at.velocity, at.velocity + at.velocities)]
@@ -118,12 +122,17 @@ class NoteEventFilling:
         if not free:
             return stay, leave
         line = grammar.bar_start + grammar.bar_ticks
+        returned, comes = slice(at.returned, at.returned + at.returns), grammar.return_start
         final, crossed, past = self._last, line >= until, implied >= until
         if past and (final or crossed or self._voices_end_it()):
             grammar.ask(ALL_PITCHES)
             open_ = grammar.allowed()
             for voice in voices:
                 leave[voice] = open_[voice]
+            if comes is not None and comes >= until:
+                leave[returned] = open_[returned]
+        if comes is None or not start <= comes < until:
+            stay[returned] = False
         if not start <= implied < until:
             for voice in voices:
                 stay[voice] = False

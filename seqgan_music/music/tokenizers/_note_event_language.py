@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,8 @@ class NoteEventGrammar:
     """The state machine that is the language: what may follow, and the notes and meters written so far.
 
     `groups` are (onset, duration, velocity bin, pitches from 0 for A0) and `meters` (tick, index into METERS).
-    `phase` tells what was begun: "keyless" (a key comes first), "start", "meter", "placed" (an AT), "voiced" (a
-    VELOCITY), "chord"; else "free".
+    `phase` tells what was begun: "keyless" (a key comes first), "start", "meter", "returned" (a RETURN), "placed"
+    (an AT), "voiced" (a VELOCITY), "chord"; else "free".
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -52,6 +53,8 @@ class NoteEventGrammar:
         self.cursor = 0  # where the last group ended: the implied onset
         self.sounding = 0  # where the longest note ends
         self._used = 0  # bit set: pitches that already begin at `_onset`
+        self._opened = False  # whether a BAR has opened the bar and nothing has begun in it
+        self._heard: dict[int, int] = {}  # ticks of each bar in which something begins
         self._layered = False  # whether a group ever began before the end of the one before it
         self.velocity = -1
         self._holds = 0
@@ -65,10 +68,14 @@ class NoteEventGrammar:
         """From here on: so many bars, ticks and this bit set of pitches; as much more as what is there needs."""
         self._bounded = bars is not None or ticks is not None
         opening = self.phase == "meter"
+        needs, begins = self._bar + 1 + opening, self.bar_start + opening * self.bar_ticks
+        if self.phase == "returned" and not self._opened:
+            begins = self.cursor
+            needs += (begins - self.bar_start) // self.bar_ticks
         if bars is not None:
-            self._most_bars = max(bars, self._bar + 1 + opening)
+            self._most_bars = max(bars, needs)
         if ticks is not None:
-            self._most_ticks = max(ticks, self.bar_start + 1 + opening * self.bar_ticks)
+            self._most_ticks = max(ticks, begins + 1)
         self._asked = asked & self._named or self._named
         self._open = None
         if self.phase in ("placed", "voiced") and not self._asked & ~self._used:
@@ -77,12 +84,17 @@ class NoteEventGrammar:
     def copy(self) -> NoteEventGrammar:
         """Return another that goes its own way from here."""
         other = copy.copy(self)
-        other.groups, other.meters = list(self.groups), list(self.meters)
+        other.groups, other.meters, other._heard = list(self.groups), list(self.meters), dict(self._heard)
         return other
 
     def ask(self, pitches: int) -> None:
         """From here on only this bit set of pitches."""
         self._asked, self._open = pitches & self._named, None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the onset of what comes next is known to be `onset`."""
+        return self.phase not in ("free", "returned")
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """(V,) true for each id that may come next; all false when finished."""
@@ -114,7 +126,7 @@ class NoteEventGrammar:
         at = self._layout
         kind = at.kinds[token]
         if kind == "PITCH":
-            if self.phase == "free":
+            if not self.begun:
                 self._begin(max(self.cursor, self.bar_start))
             self.chord = (*self.chord, token - at.pitch + self._shift)
             self.phase = "chord"
@@ -135,8 +147,10 @@ class NoteEventGrammar:
             self.groups[-1] = (onset, duration + self.bar_ticks, velocity, chord)
             self._holds -= 1
             self._last_until(self.cursor + self.bar_ticks)
+        elif kind == "RETURN":
+            self.phase = "returned"
         elif kind == "VELOCITY":
-            if self.phase == "free":
+            if not self.begun:
                 self._begin(max(self.cursor, self.bar_start))
             self.velocity = token - at.velocity
             self.phase = "voiced"
@@ -169,6 +183,8 @@ class NoteEventGrammar:
             return [pitches]
         if phase == "placed":
             return self._voices(pitches)
+        if phase == "returned":
+            return self._after_return()
         if phase == "keyless":
             return [(at.key + key, at.key + key + 1) for key in self._keys()]
         if phase == "start":
@@ -194,11 +210,42 @@ class NoteEventGrammar:
             # A held note would end beyond bar N if the bars under it became shorter.
             if not self._bounded or self.sounding <= start + ticks:
                 ranges += _without(at.meter, at.meter + len(METERS), at.meter + self._meter)
+        if at.returns and self._after_return():
+            ranges += self._returns()
         if self._holds and not (self._bounded and self.cursor + ticks > limit):
             ranges.append((at.hold, at.hold + 1))
         last_bar = start + (limit - 1 - start) // ticks * ticks
         if self.groups and near_end and (not self._bounded or self.cursor > last_bar):
             ranges.append((at.end_of_piece, at.end_of_piece + 1))
+        return ranges
+
+    @property
+    def return_start(self) -> int | None:
+        """First tick of the bar that a RETURN would speak of: nothing has begun in it. None where there is none."""
+        crossed = 0 if self._opened else (max(self.cursor, self.bar_start) - self.bar_start) // self.bar_ticks
+        return self.bar_start + crossed * self.bar_ticks if crossed or self._opened else None
+
+    def _returns(self) -> list[tuple[int, int]]:
+        """RETURNs to bars of the same length in which something begins."""
+        first, begins = self._layout.returned - 1, self.return_start
+        if begins is None:
+            return []
+        bar = self._bar + (begins - self.bar_start) // self.bar_ticks
+        backs = range(1, min(self._layout.returns, bar) + 1)
+        return [(first + k, first + k + 1) for k in backs if self._heard.get(bar - k) == self.bar_ticks]
+
+    def _after_return(self) -> list[tuple[int, int]]:
+        """What the bar that comes again may begin with: AT where a BAR has opened it, or a note that is implied."""
+        at, begins = self._layout, self.return_start
+        if begins is None:
+            return []
+        start, ticks, limit = self.bar_start, self.bar_ticks, self._limit()
+        implied = max(self.cursor, start)
+        ranges: list[tuple[int, int]] = []
+        if begins == start:
+            ranges = _without(at.position, at.position + min(ticks, limit - start), at.position + implied - start)
+        if begins <= implied < min(limit, begins + ticks):
+            ranges += self._voices((at.pitch, at.pitch + len(PITCHES)))
         return ranges
 
     def _voices(self, pitches: tuple[int, int]) -> list[tuple[int, int]]:
@@ -221,7 +268,7 @@ class NoteEventGrammar:
 
     def _pitches(self) -> int:
         """Bit set of the pitches that may come next."""
-        if self.phase == "free":
+        if not self.begun:
             return self._asked
         lower = (2 << self.chord[-1]) - 1 if self.chord else 0
         return self._asked & ~self._used & ~lower
@@ -248,7 +295,8 @@ class NoteEventGrammar:
         crossed = (onset - self.bar_start) // self.bar_ticks
         self._bar += crossed
         self.bar_start += crossed * self.bar_ticks
-        self._holds = 0
+        self._holds, self._opened = 0, False
+        self._heard[self._bar] = self.bar_ticks
         self._layered = self._layered or onset < self.cursor
         if onset != self.onset:
             self.onset, self._used = onset, 0
@@ -256,7 +304,7 @@ class NoteEventGrammar:
     def _next_bar(self) -> None:
         self._bar += 1
         self.bar_start += self.bar_ticks
-        self._holds = 0
+        self._holds, self._opened = 0, True
         if self.phase in ("start", "meter"):
             self.bar_ticks = self._layout.bar_ticks[self._meter]
             self.meters.append((self.bar_start, self._meter))
@@ -281,9 +329,18 @@ class Writer:
     """Events as tokens, in the one way that `encode` has: from the start of a piece, or on from what is written."""
 
     def __init__(
-        self, layout: Layout, spans: Sequence[Span], written: NoteEventGrammar | None = None, *, key: int = 0
+        self,
+        layout: Layout,
+        spans: Sequence[Span],
+        written: NoteEventGrammar | None = None,
+        *,
+        key: int = 0,
+        returning: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        """`key` is the signature that pitches are named in, where the layout has keys."""
+        """`key` is the signature that pitches are named in, where the layout has keys.
+
+        `returning` tells of bars, by their first tick, how many bars back the same is.
+        """
         self._layout = layout
         self._name = layout.pitch - LOWEST_PITCH - (layout.key_shift(key) if layout.keys else 0)
         keyless = layout.keys and (written is None or written.phase == "keyless")
@@ -292,6 +349,8 @@ class Writer:
         self._change = next(self._spans, None)
         self._bar_start = self._bar_ticks = self._cursor = 0
         self._velocity = -1
+        self._returning = returning
+        self._onset = -1 if written is None else written.onset
         if written is not None and written.meters:
             self._bar_start, self._bar_ticks = written.bar_start, written.bar_ticks
             self._cursor, self._velocity = written.cursor, written.velocity
@@ -304,12 +363,17 @@ class Writer:
         ids, self._opening = self._opening, []
         for (onset, negative_duration, loudness), group in groupby(sorted(events, key=_by_group), key=_group):
             ids += self._meters(onset)
+            opened = self._onset < self._bar_start  # by the BAR after a METER; there may be more
             crossed = (onset - self._bar_start) // self._bar_ticks
             self._bar_start += crossed * self._bar_ticks
-            if onset != self._cursor:
+            implied = onset == self._cursor
+            if not implied:
                 ids += [at.bar] * crossed
-                if onset != max(self._cursor, self._bar_start):
-                    ids.append(at.position + onset - self._bar_start)
+            if self._onset < self._bar_start in self._returning and not (implied and opened and crossed):
+                ids.append(at.returned - 1 + self._returning[self._bar_start])
+            if not implied and onset != max(self._cursor, self._bar_start):
+                ids.append(at.position + onset - self._bar_start)
+            self._onset = onset
             if loudness != self._velocity and at.velocities:
                 ids.append(at.velocity + loudness)
                 self._velocity = loudness

@@ -32,13 +32,14 @@ _EFFECTS = {
     "VELOCITY": Effect.BEGIN,
     "AT": Effect.AT,
     "END": Effect.END,
+    "RETURN": Effect.RETURN,
 }
 
 
 class Layout:
-    """The ids of one grid and number of loudness levels, with or without keys."""
+    """The ids of one grid and number of loudness levels, with or without keys and bars that return."""
 
-    def __init__(self, ticks_per_beat: int, velocities: int, *, keys: bool = False) -> None:
+    def __init__(self, ticks_per_beat: int, velocities: int, *, keys: bool = False, returns: int = 0) -> None:
         positions = self.positions = LONGEST_BAR_BEATS * ticks_per_beat
         self.velocities = velocities
         self.bar_ticks = [Meter(0, *meter).bar_ticks(ticks_per_beat) for meter in METERS]
@@ -59,6 +60,8 @@ class Layout:
         self.position = place("AT", range(positions))
         self.end = place("END", range(1, positions + 1))
         self.velocity = place("VELOCITY", range(velocities))
+        self.returns = returns
+        self.returned = place("RETURN", range(1, returns + 1))
         self.keys = len(KEYS) * keys
         self.key = place("KEY", KEYS[: self.keys])
         self.names = tuple(names)
@@ -75,4 +78,5 @@ class Layout:
         table[1, self.meter : self.meter + len(METERS)] = self.bar_ticks
         table[1, self.position : self.position + self.positions] = np.arange(self.positions)
         table[1, self.end : self.end + self.positions] = np.arange(1, self.positions + 1)
+        table[1, self.returned : self.returned + self.returns] = np.arange(1, self.returns + 1)
         return table

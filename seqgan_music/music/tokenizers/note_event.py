@@ -14,6 +14,8 @@ bar lines that this crosses are not written. Everything else is said by a token 
   p is not after their onset; so the first duration is 1..one bar.
 - `HOLD`: ... and a bar's length later than that.
 - `END_OF_PIECE`.
+- `RETURN(k)`: with `returns`, the bar that begins here is the bar k before it again, note for note. Its notes are
+  written all the same, with hardly a choice left: form is decided in one token and not anew at each note.
 - `KEY(k)`: with `keys`, what follows is written in C major or A minor and sounds in the key of this signature. It
   opens the piece, so that what is learnt of one key is known of all twelve.
 
@@ -51,6 +53,7 @@ from seqgan_music.music.tokenizers._note_event_language import (
     without_overlaps,
 )
 from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
+from seqgan_music.music.tokenizers._note_event_returns import returning
 
 _COMMON_TIME = Meter(0, 4, 4)
 
@@ -66,11 +69,15 @@ class NoteEvent:
         """Levels of loudness that are told apart; 0 leaves loudness out, and every note has velocity 80."""
         keys: bool = False
         """Whether every piece is written in C major or A minor, and its key said first."""
+        returns: int = 0
+        """Bars back at most that a bar is said to be again, in a token before its notes; 0 leaves that out."""
 
         def __post_init__(self) -> None:
             """Refuse values that cannot be."""
             if not 0 <= self.velocity_bins <= 32:
                 raise ConfigError(f"velocity_bins must be 0 to 32, not {self.velocity_bins}.")
+            if not 0 <= self.returns <= 32:
+                raise ConfigError(f"returns must be 0 to 32, not {self.returns}.")
 
     name: ClassVar[str] = "note_event"
     unit_name: ClassVar[str] = "note"
@@ -78,7 +85,7 @@ class NoteEvent:
     def __init__(self, options: Options, ticks_per_beat: int) -> None:
         self.options = options
         self.ticks_per_beat = ticks_per_beat
-        self.layout = Layout(ticks_per_beat, options.velocity_bins, keys=options.keys)
+        self.layout = Layout(ticks_per_beat, options.velocity_bins, keys=options.keys, returns=options.returns)
         self.vocabulary = self.layout.names
         self.start_id = len(self.vocabulary)
         self.end_id: int | None = self.layout.end_of_piece
@@ -100,7 +107,9 @@ class NoteEvent:
         if not events:
             return []
         key = self._key([event[1] for event in events]) if self.options.keys else 0
-        return [[*Writer(self.layout, spans, key=key).write(events), self.layout.end_of_piece]]
+        again = returning(events, spans, self.options.returns)
+        written = Writer(self.layout, spans, key=key, returning=again).write(events)
+        return [[*written, self.layout.end_of_piece]]
 
     def decode(self, ids: Sequence[int]) -> Decoded:
         """Return the piece of any ids. What the grammar does not allow is dropped, counted by kind of token.
