@@ -12,7 +12,7 @@ from strategies import pieces, tunes_with_returns
 from torch import Tensor
 
 from seqgan_music.config import GeneratorConfig
-from seqgan_music.learning.clock import LAGS, NEW, Clock, Time, TimeEmbedding, lag_of
+from seqgan_music.learning.clock import LAGS, NEW, Clock, Time, TimeEmbedding, When, lag_of
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.sampling import sample
 from seqgan_music.music import tokenizers
@@ -111,11 +111,17 @@ def test_a_melody_by_hand() -> None:
 
 def test_lags_and_phrases() -> None:
     period = torch.full((4,), 48)
-    now = Time(torch.tensor([9, 9, 9, 50]), torch.tensor([0, 6, 6, 0]), period, torch.tensor([1, 1, 8, NEW]))
-    cycle, place = torch.tensor([1, 9, 8, 2]), torch.tensor([0, 6, 0, 0])
-    assert lag_of(now, cycle, place).tolist() == [LAGS + 8, LAGS, 1, 2 * LAGS - 1]
-    assert lag_of(now, cycle, place, returns=True).tolist() == [2 * LAGS + 1, LAGS, 2 * LAGS, 2 * LAGS - 1]
-    time = Time(torch.tensor([-1, 0, 9, 1000]), period, period, torch.tensor([NEW, NEW, 1, 2]))
+    now = Time(
+        torch.tensor([9, 9, 9, 50]),
+        torch.tensor([0, 6, 6, 0]),
+        period,
+        torch.tensor([1, 1, 8, NEW]),
+        period * 0 + 7,
+    )
+    then = When(torch.tensor([1, 9, 8, 2]), torch.tensor([0, 6, 0, 0]), torch.tensor([7, 8, 5, 7]))
+    assert lag_of(now, then).tolist() == [LAGS + 8, LAGS, 1, 2 * LAGS - 1]
+    assert lag_of(now, then, returns=True).tolist() == [3 * LAGS + 2, LAGS, 3 * LAGS, 3 * LAGS - 1]
+    time = Time(torch.tensor([-1, 0, 9, 1000]), period, period, torch.tensor([NEW, NEW, 1, 2]), period)
     number, phrase, _, _ = TimeEmbedding(2).rows(time)
     assert (number.tolist(), phrase.tolist()) == ([0, 0, 1, 0], [8, 8, 9, 23])
     back = TimeEmbedding(2, returns=True).rows(time)[-1]
@@ -178,7 +184,7 @@ def test_a_bar_said_to_come_again_is_what_attention_looks_at() -> None:
         for parameter in attention.parameters():
             parameter.zero_()
         attention.value.weight.normal_(generator=torch.Generator().manual_seed(3))
-        attention.cycle_lag_bias[:, 2 * LAGS :] = 30.0
+        attention.cycle_lag_bias[:, 3 * LAGS :] = 30.0
     bar = " ".join(f"PITCH({pitch}) END({end})" for pitch, end in ((60, 12), (62, 24), (64, 36), (65, 48)))
     other = bar.replace("6", "7")
     text = f"KEY(C) METER(4/4) BAR {bar} {other} {other} RETURN(3) PITCH(60)"

@@ -41,7 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "real_share": 0.2,
         "gate": False,
     },
-    "mle": {"updates": 6, "round_updates": 3, "window": 5},
+    "mle": {"updates": 6, "round_updates": 3, "window": 5, "average": 0.8},
     "ngram": {"order": 3},
     "oracle": {},
     "pg_bleu": {**ADVERSARIAL, "rollouts": 2, "rollout_stride": 2, "order": 2, "references": 10},
@@ -196,6 +196,30 @@ def setting(oracle: Lstm, seed: int = 0) -> methods.Setting:
         model_rng=torch.Generator().manual_seed(seed + 2),
         oracle=oracle,
     )
+
+
+def test_the_average_is_that_of_the_weights_after_each_update_and_does_not_change_them() -> None:
+    def learnt(rounds: int, **options: Any) -> tuple[Generator, methods.Method, list[list[torch.Tensor]]]:
+        given = setting(lstm())
+        method = methods.create(ChoiceConfig("mle", {"updates": 6, "batch": 4, "window": LENGTH, **options}), given)
+        seen = [[p.detach().clone().double() for p in given.generator.parameters()]]
+        for _ in range(rounds):
+            method.advance()
+            seen.append([p.detach().clone().double() for p in given.generator.parameters()])
+        return given.generator, method, seen
+
+    last, _, weights = learnt(6, round_updates=1)
+    averaged, method, _ = learnt(2, round_updates=3, average=0.6)
+    assert method.updates == 6
+    mean = weights[0]
+    for update, now in enumerate(weights[1:], 1):
+        decay = min(0.6, update / (update + 10))
+        mean = [decay * old + (1 - decay) * new for old, new in zip(mean, now, strict=True)]
+    for mine, theirs in zip(averaged.parameters(), mean, strict=True):
+        torch.testing.assert_close(mine.double(), theirs, rtol=1e-5, atol=1e-6)
+    raw = checkpoint.unprefixed(method.tensors(), "last")
+    for index, weight in enumerate(last.parameters()):
+        assert torch.equal(raw[str(index)], weight)
 
 
 def test_random_is_exactly_uniform() -> None:

@@ -10,10 +10,10 @@ stands beside h_t before the output layer. An LSTM alone has to carry a tune's f
 repeat it; here it only has to know the place. b is learnt for classes of lags: the bar before may be as like this
 one as the bar eight bars ago, and yet it is the latter that comes again. With a clock (`clock.py`) a score for the
 number of cycles (bars) between, one for equal places in them and one for others, is added: a lag in tokens does not
-tell where eight bars ago is. Where tokens say which bar comes again (`generator.returns`), that one has its own.
-The values are those of tokens, not of states: copying is then learnt several times sooner. docs/log.md has what
-each is worth. Related: pointer sentinel mixtures (Merity et al. 2017), induction heads (Olsson et al. 2022),
-relative positions (Shaw et al. 2018).
+tell where eight bars ago is. Where tokens say which bar comes again (`generator.returns`), that one has its own,
+and so has an equal place after the same token, which is where a copy goes on. The values are those of tokens, not
+of states: copying is then learnt several times sooner. docs/log.md has what each is worth. Related: pointer
+sentinel mixtures (Merity et al. 2017), induction heads (Olsson et al. 2022), relative positions (Shaw et al. 2018).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgan_music.learning.clock import LAGS, LagScores, Time, lag_of
+from seqgan_music.learning.clock import LagScores, Time, When, lag_classes, lag_of
 
 BLOCK = 128
 """Steps whose weights over the past are held at a time."""
@@ -62,15 +62,14 @@ class Memory:
     """(N, heads, D) of the last state: it waits for the token that follows."""
     context: Tensor
     """(N, heads * D) of the last step."""
-    cycle: Tensor
-    """(N, slots): when the states of the ring were; (N, 0) without a clock. So is `place`."""
-    place: Tensor
+    when: Tensor
+    """(N, 3, slots) when the states of the ring were, a `When`; (N, 0, slots) without a clock."""
     pending: Tensor
-    """(N, 2) cycle and place of the last state, or (N, 0)."""
+    """(N, 3) that of the last state, or (N, 0)."""
 
     def tensors(self) -> list[Tensor]:
         """All of them, rows first."""
-        return [self.keys, self.values, self.key, self.context, self.cycle, self.place, self.pending]
+        return [self.keys, self.values, self.key, self.context, self.when, self.pending]
 
 
 class Attention(nn.Module):
@@ -97,7 +96,7 @@ class Attention(nn.Module):
         self.null = nn.Parameter(torch.empty(heads, 1, size))
         self.lag_bias = nn.Parameter(torch.empty(heads, LAG_CLASSES))
         self.returns = returns
-        self.cycle_lag_bias = nn.Parameter(torch.empty(heads, 2 * (LAGS + returns))) if clock else None
+        self.cycle_lag_bias = nn.Parameter(torch.empty(heads, lag_classes(returns=returns))) if clock else None
 
     def forward(
         self, hidden: Tensor, embedded: Tensor, past: Past | None, time: Time | None = None
@@ -132,7 +131,8 @@ class Attention(nn.Module):
             if self.cycle_lag_bias is not None and time is not None and known_time is not None:
                 now = Time(*(part[:, :, None] for part in time.span(start, start + BLOCK)))  # (B, S, 1)
                 then = known_time.span(first, last)
-                lags = lag_of(now, then.cycle[:, None], then.place[:, None], returns=self.returns)  # (B, S, J)
+                ago = When(then.cycle[:, None], then.place[:, None], then.token[:, None])  # (B, 1, J)
+                lags = lag_of(now, ago, returns=self.returns)  # (B, S, J)
                 bias: Tensor = LagScores.apply(self.cycle_lag_bias, lags)  # type: ignore[no-untyped-call]
                 scores[..., 1:] += bias  # (B, heads, S, J)
             unseen = (lag < 1) | (lag > self.memory)
@@ -183,10 +183,8 @@ class StepAttention:
         key = keys.new_zeros(count, self._heads, self._size)
         context = keys.new_zeros(count, self._heads * self._size)
         timed = self._cycle_lag_bias is not None
-        cycle = torch.zeros(count, (slots - 1) * timed, dtype=torch.long, device=keys.device)
-        return Memory(
-            keys, torch.zeros_like(keys), key, context, cycle, cycle.clone(), cycle.new_zeros(count, 2 * timed)
-        )
+        when = torch.zeros(count, 3 * timed, slots - 1, dtype=torch.long, device=keys.device)
+        return Memory(keys, torch.zeros_like(keys), key, context, when, when.new_zeros(count, 3 * timed))
 
     def advance(self, tokens: Tensor, h: Tensor, memory: Memory, step: int, time: Time | None = None) -> None:
         """Take the tokens (N,) fed at `step` (from 0) and the states (N, H) after them; set the contexts.
@@ -199,7 +197,7 @@ class StepAttention:
             memory.keys[:, :, slot] = memory.key
             memory.values[:, :, slot] = self._values[tokens]
             if timed:
-                memory.cycle[:, slot - 1], memory.place[:, slot - 1] = memory.pending.unbind(1)
+                memory.when[:, :, slot - 1] = memory.pending
         asked, key = torch.addmm(self._bias, h, self._weight).unflatten(1, (2, self._heads, self._size)).unbind(1)
         memory.key.copy_(key)
         slots = 1 + min(step, self.memory)
@@ -211,10 +209,10 @@ class StepAttention:
         scores[:, :, 1:] += self._lag_bias[:, lag]
         if self._cycle_lag_bias is not None and time is not None:
             now = Time(*(part[:, None] for part in time))
-            cycle, place = memory.cycle[:, : slots - 1], memory.place[:, : slots - 1]
-            lags = lag_of(now, cycle, place, returns=self._returns)  # (N, slots - 1)
+            then = When(*memory.when[:, :, : slots - 1].unbind(1))  # (N, slots - 1)
+            lags = lag_of(now, then, returns=self._returns)
             scores[:, :, 1:] += F.embedding(lags, self._cycle_lag_bias).transpose(1, 2)
-            memory.pending.copy_(torch.stack([time.cycle, time.place], 1))
+            memory.pending.copy_(torch.stack([time.cycle, time.place, time.token], 1))
         weights = scores.softmax(2).view(-1, 1, slots)
         memory.context.copy_(torch.bmm(weights, values).view(len(h), -1))
 

@@ -42,10 +42,20 @@ class Time(NamedTuple):
     """Ticks of the cycle."""
     source: Tensor
     """The cycle that this one repeats, or NEW."""
+    token: Tensor
+    """The token that ends; before the first -1."""
 
     def span(self, start: int, end: int) -> Time:
         """Return a part of times (B, T)."""
         return Time(*(part[:, start:end] for part in self))
+
+
+class When(NamedTuple):
+    """What is kept of times that are over."""
+
+    cycle: Tensor
+    place: Tensor
+    token: Tensor
 
 
 @dataclass
@@ -68,13 +78,15 @@ class Reading:
     """The last cycle of which a RETURN was said, NEW before any."""
     source: Tensor
     """The cycle that it repeats."""
+    token: Tensor
+    """The last token, -1 before any."""
 
     @property
     def time(self) -> Time:
         """When the last token ended: where the cursor is."""
         cycle = self.cycle + self.cursor // self.period
         source = torch.where(cycle == self.returning, self.source, NEW)
-        return Time(cycle, self.cursor % self.period, self.period, source)
+        return Time(cycle, self.cursor % self.period, self.period, source, self.token)
 
     def tensors(self) -> list[Tensor]:
         """All of them."""
@@ -87,6 +99,7 @@ class Reading:
             self.opened,
             self.returning,
             self.source,
+            self.token,
         ]
 
 
@@ -105,8 +118,8 @@ class Clock(nn.Module):
     def start(self, count: int) -> Reading:
         """Return the reading before the first token."""
         zero = torch.zeros(count, dtype=torch.long, device=self.effects.device)
-        nothing = zero + NEW
-        return Reading(zero - 1, zero, zero.clone(), zero + 1, zero + 1, zero.clone(), nothing, nothing.clone())
+        no, new = zero - 1, zero + NEW
+        return Reading(no, zero, zero.clone(), zero + 1, zero + 1, zero.clone(), new, new.clone(), no.clone())
 
     def advance(self, tokens: Tensor, now: Reading) -> Reading:
         """Return the reading after one token (N,) more of each sequence."""
@@ -128,7 +141,7 @@ class Clock(nn.Module):
         returning = torch.where(returns, begun, now.returning)
         source = torch.where(returns, begun - value, now.source)
         period = torch.where(moves_on, coming, now.period)
-        return Reading(cycle, onset, cursor, period, coming, opened, returning, source)
+        return Reading(cycle, onset, cursor, period, coming, opened, returning, source, tokens)
 
     def follow(self, ids: Tensor, now: Reading) -> tuple[Time, Reading]:
         """Return the time after each of the ids (B, T), as (B, T), and the reading after the last."""
@@ -196,17 +209,25 @@ class TimeEmbedding(nn.Module):
         return embedded
 
 
-def lag_of(now: Time, cycle: Tensor, place: Tensor, *, returns: bool = False) -> Tensor:
-    """Return the class of the way back to a cycle and a place, which broadcast with the times.
+def lag_classes(*, returns: bool) -> int:
+    """Return how many classes `lag_of` tells apart."""
+    return 3 * (LAGS + 1) if returns else 2 * LAGS
 
-    0 to 2 * LAGS - 1: the cycles between, twice, the second for an equal place. With `returns` two more, of the
-    cycle that is repeated now: 2 * LAGS, and one more for an equal place.
+
+def lag_of(now: Time, then: When, *, returns: bool = False) -> Tensor:
+    """Return the class of the way back from times to others; the two broadcast.
+
+    Below 2 * LAGS: the cycles between, twice, the second for an equal place in them. With `returns` three times,
+    the third for an equal place after the same token, which is where a copy goes on; and three more, in the same
+    order, for the cycle that is repeated now.
     """
-    cycle = cycle.int()
+    cycle = then.cycle.int()
     lag = (now.cycle.int() - cycle).clamp_(0, LAGS - 1)
-    equal = now.place.int() == place.int()
-    lag.add_(equal, alpha=LAGS)
-    return torch.where(now.source.int() == cycle, 2 * LAGS + equal.int(), lag) if returns else lag
+    equal = now.place.int() == then.place.int()
+    if not returns:
+        return lag.add_(equal, alpha=LAGS)
+    rank = equal.int() + (equal & (now.token.int() == then.token.int()))
+    return torch.where(now.source.int() == cycle, 3 * LAGS + rank, lag + LAGS * rank)
 
 
 class LagScores(torch.autograd.Function):

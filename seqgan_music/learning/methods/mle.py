@@ -6,18 +6,21 @@ Differences from the paper's code:
    constant rate, as there, overfit so far that held-out loss ends worse than uniform guessing (docs/log.md).
 3. A share of the sequences is shifted (transposed) at random by what its data allows. Those begin with a start id
    of their own: what a piece in another key teaches is learnt, and samples are still in the keys of the data.
+4. The generator may be the mean of its weights over the last updates (Polyak and Juditsky 1992): from one evaluation
+   to the next the held-out loss of the last weights jumps, that of their mean falls.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from seqgan_music.errors import ConfigError
 from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
@@ -51,6 +54,8 @@ class MleOptions:
     """Share of the sequences that are learnt shifted (transposed), where the data allows it; G is told which."""
     clip: float = 1.0
     """Largest norm of the gradient."""
+    average: float = 0.0
+    """How slowly the mean of the weights, which the phase leaves, forgets earlier ones; 0 leaves the last."""
     patience: int = 4
     """Rounds without a better held-out loss after which the phase ends; 0 never ends it."""
     keep_best: bool = True
@@ -62,6 +67,8 @@ class MleOptions:
             raise ConfigError("updates, round_updates, batch and window must be at least 1.")
         if not 0 <= self.beta2 < 1 or self.weight_decay < 0 or not 0 <= self.shifted <= 1:
             raise ConfigError("beta2 must be in [0, 1), weight_decay at least 0, shifted in [0, 1].")
+        if not 0 <= self.average < 1:
+            raise ConfigError("average must be in [0, 1).")
         if self.learning_rate <= 0 or self.clip <= 0 or not 0 <= self.final_rate <= 1 or self.patience < 0:
             raise ConfigError("learning_rate and clip must be above 0, final_rate in [0, 1], patience at least 0.")
 
@@ -89,6 +96,10 @@ class Mle:
             fused=True,
         )
         self._updates = 0
+        self._weights = list(setting.generator.parameters())
+        self._mean = [weight.detach().clone() for weight in self._weights] if options.average else []
+        self._last: list[Tensor] = []
+        """The last weights, while the generator's are their mean: from the end of a round to the next."""
         self._groups: list[Tensor] = []
         self._position = 0
         self._epoch_rng = setting.data_rng.get_state()
@@ -102,9 +113,13 @@ class Mle:
         """Do the round's updates, to the end of the group of sequences in which the last one falls."""
         goal = min(self._updates + self.options.round_updates, self.options.updates)
         loss, tokens = 0.0, 0
+        _copy(self._last, self._weights)
         while self._updates < goal:
             total, count = self._learn(self._next_group(), progress)
             loss, tokens = loss + total, tokens + count
+        if self._mean:
+            self._last = [weight.detach().clone() for weight in self._weights]
+            _copy(self._mean, self._weights)
         return {"train_nats": loss / max(tokens, 1), "learning_rate": self._rate()}
 
     def finished(self, history: list[dict[str, float]]) -> str | None:
@@ -148,6 +163,9 @@ class Mle:
             self._optimizer.step()
             state = state.detached()
             self._updates += 1
+            if self._mean:
+                decay = min(options.average, self._updates / (self._updates + 10))  # the first are soon forgotten
+                get_ema_multi_avg_fn(decay)(self._mean, self._weights, self._updates)
             tokens = int((part != IGNORED).sum())
             total, count = total + float(loss.detach()) * tokens, count + tokens
             if progress is not None:
@@ -184,7 +202,9 @@ class Mle:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the optimizer's state and the random state from which the epoch's order was drawn."""
-        return {**prefixed(optimizer_tensors(self._optimizer), "adam"), "epoch_rng": self._epoch_rng}
+        last = {str(index): weight for index, weight in enumerate(self._last)}
+        adam = prefixed(optimizer_tensors(self._optimizer), "adam")
+        return {**adam, **prefixed(last, "last"), "epoch_rng": self._epoch_rng}
 
     def counters(self) -> dict[str, Any]:
         """Return how far the phase and the epoch have come."""
@@ -193,6 +213,8 @@ class Mle:
     def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
         """Put back the optimizer and draw the epoch's order again."""
         restore_optimizer(self._optimizer, unprefixed(tensors, "adam"))
+        last = unprefixed(tensors, "last")
+        self._last = [last[str(index)].to(self._setting.device) for index in range(len(last))]
         self._updates, self._position = counters["updates"], counters["position"]
         self._epoch_rng = tensors["epoch_rng"]
         if counters["begun"]:
@@ -200,3 +222,9 @@ class Mle:
             self._setting.data_rng.set_state(self._epoch_rng)
             self._begin_epoch()
             self._setting.data_rng.set_state(now)
+
+
+@torch.no_grad()
+def _copy(values: Sequence[Tensor], into: Sequence[Tensor]) -> None:
+    for value, target in zip(values, into, strict=bool(values)):
+        target.copy_(value)
