@@ -6,8 +6,8 @@ Differences from the paper's code:
    constant rate, as there, overfit so far that held-out loss ends worse than uniform guessing (docs/log.md).
 3. A share of the sequences is shifted (transposed) at random by what its data allows. Those begin with a start id
    of their own: what a piece in another key teaches is learnt, and samples are still in the keys of the data.
-4. The generator may be the mean of its weights over the last updates (Polyak and Juditsky 1992): from one evaluation
-   to the next the held-out loss of the last weights jumps, that of their mean falls.
+4. The generator may be the mean of its weights over the last updates (Polyak and Juditsky 1992): from one
+   evaluation to the next the held-out loss of the last weights jumps, that of their mean falls.
 """
 
 from __future__ import annotations
