@@ -50,6 +50,11 @@ def check(config: Config) -> Config:
     for phase in config.phases:
         if (reason := methods.kind(phase).only_in_oracle) is not None:
             raise ConfigError(f"Method '{phase.name}' works in `seqgan-music oracle` alone: {reason}.")
+        needed = getattr(methods.kind(phase), "needs_discriminator", None)
+        if needed not in (None, config.discriminator.name):
+            raise ConfigError(
+                f"Method '{phase.name}' needs discriminator '{needed}', not '{config.discriminator.name}'."
+            )
     made = tokenizers.create(config.tokenizer.name, config.tokenizer.options, config.corpus.reading.ticks_per_beat)
     if made.end_id is None:
         row = int(getattr(made.options, "length", config.sequence_length))

@@ -49,6 +49,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "resampled": {"rounds": 2, "samples": 16, "batch": 8, "learning_rate": 1e-2},
     "scheduled_sampling": {"updates": 6, "round_updates": 3, "window": 5, "sampled": 0.9},
     "seqgan": {**ADVERSARIAL, **D_STEPS, "pretrain": 1, "rollout_stride": 2, "rollout_lag": 0.5, "gate": False},
+    "windowed": {**ADVERSARIAL, **D_STEPS, "pretrain": 1, "block": 1, "gate": False, "lengths": [3, 4]},
     "shuffled": {**ADVERSARIAL, **D_STEPS, "pretrain": 1, "rollout_stride": 2, "gate": False},
 }
 MUSICAL = [name for name in NAMES if methods.kind(ChoiceConfig(name)).only_in_oracle is None]
@@ -68,11 +69,18 @@ def music() -> Splits:
     return Splits(counting_rows(30, 1), counting_rows(12, 2), counting_rows(12, 3))
 
 
+D_OPTIONS: dict[str, dict[str, Any]] = {
+    "cnn": {"embedding": 4, "scale": 0.02},
+    "bar_windows": {"scales": [2, 4], "embedding": 4, "channels": 4, "hidden": 4},
+}
+
+
 def config(*phases: ChoiceConfig) -> Config:
+    needed = getattr(methods.kind(phases[0]), "needs_discriminator", "cnn")
     return Config(
         sequence_length=LENGTH,
         generator=GeneratorConfig(embedding=4, hidden=6, dropout=0.2),
-        discriminator=ChoiceConfig("cnn", {"embedding": 4, "scale": 0.02}),
+        discriminator=ChoiceConfig(needed, D_OPTIONS[needed]),
         evaluation=EvaluationConfig(samples=16, max_discriminator_accuracy=1.0, min_entropy_ratio=0.0),
         phases=phases,
     )

@@ -240,6 +240,12 @@ class StepState:
         for mine, theirs in zip(self._tensors(), other._tensors(), strict=True):
             mine[start : start + len(theirs)] = theirs
 
+    def put(self, index: Tensor, other: StepState) -> None:
+        """Overwrite the rows `index` by those of `other`, which is after as many tokens."""
+        self.steps[...] = other.steps
+        for mine, theirs in zip(self._tensors(), other._tensors(), strict=True):
+            mine[index] = theirs
+
     def _tensors(self) -> list[Tensor]:
         clock = self.clock.tensors() if self.clock else []
         summed = [] if self.summed is None else [self.summed]

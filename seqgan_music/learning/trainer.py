@@ -121,7 +121,7 @@ class Trainer:
         tokens = splits.train
         self.generator = Generator(tokens.vocabulary_size, tokens.start_id, config.generator, tokens.effects)
         self.discriminator = discriminators.create(
-            config.discriminator, tokens.vocabulary_size, config.sequence_length
+            config.discriminator, tokens.vocabulary_size, config.sequence_length, tokens
         )
         start = torch.Generator().manual_seed(config.seed)
         self.generator.initialise(start)

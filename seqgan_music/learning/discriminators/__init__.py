@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seqgan_music import choices
 from seqgan_music.config import ChoiceConfig, build
+from seqgan_music.tokenset import TokenSet
 
 
 class Scorer(Protocol):
@@ -27,6 +28,8 @@ class Discriminator(nn.Module):
     """What a file of this folder defines: logits of "real", a loss penalty, and a scorer."""
 
     Options: ClassVar[type[Any]]
+    needs_tokens: ClassVar[bool] = False
+    """Whether it is told the data's `tokens`, for what they say of its ids: bars, and which one ends a sequence."""
 
     def __init__(self, vocabulary_size: int, length: int, options: Any) -> None:
         super().__init__()
@@ -75,8 +78,11 @@ def check(choice: ChoiceConfig) -> Any:
     return build(cls.Options, choice.options, f"Discriminator '{choice.name}'")
 
 
-def create(choice: ChoiceConfig, vocabulary_size: int, length: int) -> Discriminator:
-    """Build a discriminator for sequences of `length` ids. Raises ConfigError."""
+def create(
+    choice: ChoiceConfig, vocabulary_size: int, length: int, tokens: TokenSet | None = None
+) -> Discriminator:
+    """Build a discriminator for sequences of `length` ids, like those of `tokens`. Raises ConfigError."""
     cls = choices.load(__name__, choice.name, "discriminator")
-    discriminator: Discriminator = cls(vocabulary_size, length, check(choice))
+    told = {"tokens": tokens} if cls.needs_tokens else {}
+    discriminator: Discriminator = cls(vocabulary_size, length, check(choice), **told)
     return discriminator
