@@ -9,9 +9,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 800
+"""Characters of a message."""
+
 
 class SeqganMusicError(Exception):
     """Base of everything a user can mend. The command line prints it as one line and exits with 2."""
+
+    def __str__(self) -> str:
+        """Return the message as one line of a length that can be read, whatever text from a file it quotes."""
+        text = " ".join(super().__str__().splitlines())
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]} ... {text[-90:]}"
 
 
 class InputError(SeqganMusicError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from seqgan_music.files import check_writable, replacing
 
 RUNS = Path("runs")
 LOCK = "lock"
+_BEGINNING = ".beginning.part"
+"""In a folder from before the first file of a run on until after the last: all else that stands there is ours."""
 
 
 def check_free(folder: Path, marker: str) -> None:
@@ -23,8 +26,13 @@ def check_free(folder: Path, marker: str) -> None:
     if os.path.isfile(folder):
         raise InputError(f"{folder} is a file. Give --out a new folder.")
     check_writable(folder / marker)
-    if folder.is_dir() and any(folder.iterdir()):
-        hint = f" To go on with it: --resume {folder}." if (folder / marker).exists() else ""
+    _check_empty(folder, marker)
+
+
+def _check_empty(folder: Path, marker: str) -> None:
+    there = _names(folder)
+    if marker in there or not (there <= {LOCK} or _BEGINNING in there):  # a beginning that was killed is no run
+        hint = f" To go on with it: --resume {folder}." if marker in there else ""
         raise InputError(f"{folder} is not empty. Give --out a new folder.{hint}")
 
 
@@ -58,21 +66,51 @@ def new_folder(out: Path | None, marker: str, prefix: str = "") -> Iterator[Path
         except FileExistsError:
             continue
         except OSError as error:
-            raise OutputError(f"Cannot make the folder {path}: {(error.strerror or str(error)).lower()}.") from None
+            raise _cannot_make(path, error) from None
     else:
         raise InputError(f"{path} is taken. Give --out a new folder.")
     with locked(path):
         if (path / marker).exists():
             raise InputError(f"Another process has begun a run in {path}. Give --out a new folder.")
+        _check_empty(path, marker)
         try:
+            _clear(path, keep={LOCK, _BEGINNING})
+            (path / _BEGINNING).touch()
             yield path
-        except BaseException:
-            for file in [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else []:
-                file.unlink(missing_ok=True)
+            (path / _BEGINNING).unlink()
+        except BaseException as error:
+            _clear(path)
             for folder in missing:
                 with suppress(OSError):
                     folder.rmdir()
+            if isinstance(error, OSError) and error.filename == str(path / _BEGINNING):
+                raise _cannot_make(path, error) from None
             raise
+
+
+def _cannot_make(folder: Path, error: OSError) -> OutputError:
+    return OutputError(f"Cannot make the folder {folder}: {(error.strerror or str(error)).lower()}.")
+
+
+def _names(folder: Path) -> set[str]:
+    """What stands in a folder; nothing where there is none. Raises InputError where it cannot be listed."""
+    try:
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise InputError(f"Cannot list the folder {folder}: {(error.strerror or str(error)).lower()}.") from None
+
+
+def _clear(folder: Path, keep: Collection[str] = ()) -> None:
+    """Remove what a run's beginning has written, what marks it last: killed in between, it is still a beginning."""
+    for name in sorted(_names(folder) - set(keep), key=lambda name: name == _BEGINNING):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def point_latest(run: Path) -> None:

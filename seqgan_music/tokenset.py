@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,6 +20,8 @@ from seqgan_music.files import replacing
 
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
+
+_LARGEST_VOCABULARY = 10_000_000
 
 
 class Effect(IntEnum):
@@ -115,6 +119,38 @@ class TokenSet:
             effects=effects,
         )
 
+    def check(self) -> None:
+        """Raise ValueError where a field is not what the others, or its own description, say it is."""
+        size, count = self.vocabulary_size, len(self.offsets) - 1 if _is_ints(self.offsets, 1) else -1
+        arrays = {"ids": 1, "offsets": 1, "units": 1, "shifts": 2, "sources": 1, "effects": 2}
+        optional = ("sources", "effects")
+        for name, dimensions in arrays.items():
+            value = getattr(self, name)
+            if not _is_ints(value, dimensions) and not (value is None and name in optional):
+                raise ValueError(f"{name} must be whole numbers in {dimensions} dimension(s)")
+        for name in ("vocabulary_size", "start_id", "end_id"):
+            value = getattr(self, name)
+            if type(value) is not int and not (value is None and name == "end_id"):
+                raise ValueError(f"{name} must be a whole number")
+        fine = {
+            "vocabulary_size": 0 < size <= _LARGEST_VOCABULARY,
+            "start_id": 0 <= self.start_id <= size,
+            "end_id": self.end_id is None or 0 <= self.end_id < size,
+            "offsets": count >= 0 and self.offsets[0] == 0 and self.offsets[-1] == len(self.ids),
+            "order of offsets": not bool((self.offsets[1:] < self.offsets[:-1]).any()),
+            "ids": _within(self.ids, 0, size),
+            "units": len(self.units) == count and _within(self.units, 0, 2**62),
+            "unit_name": isinstance(self.unit_name, str) and 0 < len(self.unit_name) < 100,
+            "shifts": len(self.shifts) > 0 and self.shifts.shape[1] == size and _within(self.shifts, 0, size),
+            "shift_allowed": isinstance(self.shift_allowed, np.ndarray)
+            and self.shift_allowed.dtype == np.bool_
+            and self.shift_allowed.shape == (count, len(self.shifts)),
+            "sources": self.sources is None or len(self.sources) == count,
+            "effects": self.effects is None or self.effects.shape == (2, size),
+        }
+        if wrong := [name for name, right in fine.items() if not right]:
+            raise ValueError(f"its {wrong[0]} cannot be")
+
     def __len__(self) -> int:
         """Number of sequences, N."""
         return len(self.offsets) - 1
@@ -169,22 +205,32 @@ class Splits:
     def load(cls, path: Path) -> Splits:
         """Read what `save` wrote, without running code. Raises RunError."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here: of a file that is not whole numpy leaves its own open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return cls(**{part.name: _token_set(arrays, part.name) for part in fields(cls)})
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            BadZipFile,
-            EOFError,
-            zlib.error,
-            NotImplementedError,
-        ) as error:
-            raise RunError(f"{path} cannot be read: {error}. Use another run, or train again.") from None
+        except _DAMAGE as error:
+            reason = str(error) or type(error).__name__
+            raise RunError(f"{path} cannot be read: {reason}. Use another run, or train again.") from None
+
+
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError, zlib.error, NotImplementedError),
+    *(MemoryError, OverflowError, RuntimeError, AttributeError, struct.error),
+)
+"""What numpy and zipfile raise for files that are not as they wrote them."""
 
 
 def _token_set(arrays: np.lib.npyio.NpzFile, name: str) -> TokenSet:
     values = {key.partition(".")[2]: arrays[key] for key in arrays.files if key.startswith(f"{name}.")}
     scalars = {key: value.item() for key, value in values.items() if value.ndim == 0}
-    return TokenSet(**{"end_id": None, **values, **scalars})
+    tokens = TokenSet(**{"end_id": None, **values, **scalars})
+    tokens.check()
+    return tokens
+
+
+def _within(array: Any, low: int, below: int) -> bool:
+    return not array.size or bool(array.min() >= low and array.max() < below)
+
+
+def _is_ints(value: Any, dimensions: int) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == dimensions and value.dtype.kind in "iu"

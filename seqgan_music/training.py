@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -258,9 +259,10 @@ def _time(seconds: float) -> str:
 
 def _typical_qpm(run: Path) -> float:
     try:
-        return min(max(float(json.loads((run / SCAN).read_bytes())["typical"]["qpm"]), 10.0), 400.0)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return 120.0  # MIDI's own default; no reason to stop a run
+        qpm = float(json.loads((run / SCAN).read_bytes())["typical"]["qpm"])
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        qpm = math.nan
+    return 120.0 if math.isnan(qpm) else min(max(qpm, 10.0), 400.0)  # MIDI's own default; no reason to stop a run
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,9 +82,7 @@ def typical(run: Path) -> dict[str, Any]:
     """Tempo and program of the training music, where the run's scan says them."""
     try:
         found = json.loads((run / "scan.json").read_bytes())["typical"]
-        return {
-            "qpm": min(max(float(found["qpm"]), 10.0), 400.0),
-            "program": min(max(int(found["program"]), 0), 127),
-        }
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        qpm, program = float(found["qpm"]), int(found["program"])
+        return {} if math.isnan(qpm) else {"qpm": min(max(qpm, 10.0), 400.0), "program": min(max(program, 0), 127)}
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return {}  # they only save typing

@@ -36,7 +36,7 @@ def save(run: Path, name: str, tensors: Mapping[str, Tensor], document: Mapping[
     """Write checkpoint `name` ("last", "best") of a run. Raises OutputError, and ValueError for NaN or infinity."""
     folder = run / FOLDER
     for key, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if not _finite(tensor):
             raise ValueError(f"{key} holds NaN or infinity: such a state is never saved")
     data = safetensors_torch.save({key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
@@ -48,6 +48,11 @@ def save(run: Path, name: str, tensors: Mapping[str, Tensor], document: Mapping[
         if old.name != file:
             with suppress(OSError):
                 old.unlink()
+
+
+def _finite(tensor: Tensor) -> bool:
+    floating = tensor.is_floating_point() or tensor.is_complex()
+    return not floating or bool(torch.isfinite(tensor.float() if tensor.element_size() == 1 else tensor).all())
 
 
 def discard(run: Path, name: str) -> None:
@@ -68,7 +73,7 @@ def exists(run: Path, name: str) -> bool:
 def load(run: Path, name: str) -> tuple[Tensors, dict[str, Any]]:
     """Read checkpoint `name` of a run: its tensors, on the CPU, and its document.
 
-    Raises RunError where it is missing, damaged or not ours. Nothing in it is executed.
+    Raises RunError where it is missing, damaged, not ours, or not finite. Nothing in it is executed.
     """
     path = run / FOLDER / f"{name}.json"
     try:
@@ -88,7 +93,10 @@ def load(run: Path, name: str) -> tuple[Tensors, dict[str, Any]]:
         data = file.read_bytes()
         if len(data) != document.get("bytes") or hashlib.sha256(data).hexdigest() != document.get("sha256"):
             raise ValueError("it is not the file that was saved (cut short or changed)")
-        return safetensors_torch.load(data), document
+        tensors = safetensors_torch.load(data)
+        if odd := next((key for key, tensor in tensors.items() if not _finite(tensor)), None):
+            raise ValueError(f"{odd[:100]} holds NaN or infinity, which is never saved")
+        return tensors, document
     except (OSError, ValueError, SafetensorError) as error:
         raise RunError(f"{file} cannot be loaded: {_reason(error)}.{_ADVICE}") from None
 

@@ -21,8 +21,9 @@ from typing import Any, Final
 USER_CACHE: Final = Path("user cache")
 """Stands for the folder that `user_folder` finds when it is used."""
 
-_FILE = "music-1.sqlite"
+_FILE = "music-2.sqlite"
 _KEEP_DAYS = 90
+_DIGEST = 16
 _SCHEMA = "CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, day INTEGER NOT NULL, value BLOB NOT NULL)"
 
 
@@ -77,9 +78,9 @@ class Cache:
                 for name, day, value in database.execute(
                     f"SELECT key, day, value FROM entry WHERE key IN ({marks})", some
                 ):
-                    with contextlib.suppress(zlib.error):  # damage that SQLite did not notice
-                        found[name] = zlib.decompress(value)
-                    stale = stale or day < day_now - _KEEP_DAYS // 4
+                    if (opened := _opened(name, value)) is not None:
+                        found[name] = opened
+                    stale = stale or not isinstance(day, int) or day < day_now - _KEEP_DAYS // 4
         if stale:
             self._touch(list(found), day_now)
         return found
@@ -93,7 +94,7 @@ class Cache:
             if database is not None:
                 database.executemany(
                     "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)",
-                    [(name, day_now, zlib.compress(value, 1)) for name, value in values.items()],
+                    [(name, day_now, _sealed(name, value)) for name, value in values.items()],
                 )
                 database.execute("DELETE FROM entry WHERE day < ?", (day_now - _KEEP_DAYS,))
 
@@ -139,3 +140,20 @@ class Cache:
             for path in (self.path, self.path.with_name(f"{_FILE}-journal")):
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _sealed(name: str, value: bytes) -> bytes:
+    """A value as it is kept: compressed, after a digest of it and its key."""
+    data = zlib.compress(value, 1)
+    return _digest(name, data) + data
+
+
+def _opened(name: str, kept: object) -> bytes | None:
+    """Undo `_sealed`; None where it is not what was kept: damage that SQLite did not notice."""
+    if not isinstance(kept, bytes) or kept[:_DIGEST] != _digest(name, kept[_DIGEST:]):
+        return None
+    return zlib.decompress(kept[_DIGEST:])
+
+
+def _digest(name: str, data: bytes) -> bytes:
+    return hashlib.blake2b(name.encode() + data, digest_size=_DIGEST).digest()

@@ -203,7 +203,7 @@ def _wanted(settings: Path) -> dict[str, int | None]:
     """Return collection -> number of pieces, None for all, as `corpus.toml` says."""
     try:
         tables = tomllib.loads(settings.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, tables without end
         raise ConfigError(f"{settings} is not TOML: {error}.") from None
     except OSError as error:
         raise InputError(f"{settings} cannot be read: {error.strerror}.") from None

@@ -169,7 +169,7 @@ def _unpacked(data: bytes, max_bytes: int) -> bytes:
                 raise UnusableError("not MusicXML", "The archive holds no score.")
             with archive.open(inside[0]) as file:
                 text = file.read(max_bytes + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError) as error:
         raise UnusableError("damaged", f"The archive cannot be unpacked: {printable(str(error))}.") from None
     if len(text) > max_bytes:
         raise UnusableError("too large", f"It unpacks to more than {max_bytes // 1_000_000} MB.")

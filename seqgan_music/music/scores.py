@@ -51,8 +51,8 @@ def piece_from_score(score: Score, counts: Counter[str] | None = None) -> Piece:
     start, end = 0, 1
     if notes:
         first, end = notes[0].onset, max(note.end for note in notes)
-        meter = next(meter for meter in reversed(meters) if meter.onset <= first)
-        start = first - (first - meter.onset) % meter.bar_ticks(grid)
+        meter = next((meter for meter in reversed(meters) if meter.onset <= first), meters[0])
+        start = max(0, first - (first - meter.onset) % meter.bar_ticks(grid))
         counts["silent_bars_removed"] += _bars_before(start, meters, grid)
     if start:
         notes = [replace(note, onset=note.onset - start) for note in notes]

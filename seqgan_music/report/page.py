@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
 
@@ -23,8 +25,28 @@ _PARTS = {
 }
 
 
+_DAMAGED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+
+log = logging.getLogger(__name__)
+
+
 def page(sources: Sources, samples: Sequence[Sample]) -> str:
-    """Return the report as HTML."""
+    """Return the report as HTML, without what a damaged evaluation.json or scan.json would have told."""
+    found: Exception | None = None
+    for damaged in ((), ("evaluation",), ("scan",), ("evaluation", "scan")):
+        try:
+            made = _page(replace(sources, **dict.fromkeys(damaged)), samples)
+        except _DAMAGED as error:
+            found = found or error
+            continue
+        for name in damaged:
+            log.warning("%s.json of %s is damaged (%r): the report does without", name, sources.folder, found)
+        return made
+    assert found is not None
+    raise found
+
+
+def _page(sources: Sources, samples: Sequence[Sample]) -> str:
     own = files(__package__)
     style, script = (
         Html(shared(base) + (own / name).read_text(encoding="utf-8"))

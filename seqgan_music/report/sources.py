@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from seqgan_music.evaluate import result
 Document = Mapping[str, Any]
 
 _TEXT_KEYS = ("method",)
+_LARGEST = 1e300
+"""No measure comes near; whole numbers past floats, which JSON may hold, cannot be drawn."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,13 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             line = json.loads(text)
         except (ValueError, RecursionError):
             continue  # cut short by a stop
-        if isinstance(line, dict) and {"phase", "method", "seconds"} <= line.keys():
-            found.append({k: v for k, v in line.items() if k in _TEXT_KEYS or _is_number(v)})
+        if not isinstance(line, dict) or not all(isinstance(line.get(key), str) for key in _TEXT_KEYS):
+            continue
+        told = {k: v for k, v in line.items() if k in _TEXT_KEYS or _is_number(v)}
+        if told.keys() >= {"phase", "seconds"}:
+            found.append(told)
     return found
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < _LARGEST

@@ -58,8 +58,10 @@ class CnnOptions:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        if self.embedding < 1 or self.scale <= 0 or self.l2 < 0 or not 0 <= self.dropout < 1:
-            raise ConfigError("embedding must be positive, scale above 0, l2 at least 0, dropout in [0, 1).")
+        if self.embedding < 1 or not 0 < self.scale <= 1000 or self.l2 < 0 or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                "embedding and scale must be above 0, scale at most 1000, l2 not below 0, dropout in [0, 1)."
+            )
         if len(self.widths) != len(self.counts) or any(n < 1 for n in (*self.widths, *self.counts)):
             raise ConfigError("widths and counts must be lists of one length, of positive whole numbers.")
 
