@@ -345,6 +345,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
     `where` names the place in errors: "configs/quick.toml", "Method 'seqgan'". Raises ConfigError.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} must be a table of options, not {type(values).__name__}.")
     hints = typing.get_type_hints(cls)
     known = {f.name for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     checked: dict[str, Any] = {}

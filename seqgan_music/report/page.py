@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
@@ -32,17 +33,22 @@ log = logging.getLogger(__name__)
 
 def page(sources: Sources, samples: Sequence[Sample]) -> str:
     """Return the report as HTML, without what a damaged evaluation.json or scan.json would have told."""
-    found: Exception | None = None
-    for damaged in ((), ("evaluation",), ("scan",), ("evaluation", "scan")):
-        try:
-            made = _page(replace(sources, **dict.fromkeys(damaged)), samples)
-        except _DAMAGED as error:
-            found = found or error
-            continue
-        for name in damaged:
-            log.warning("%s.json of %s is damaged (%r): the report does without", name, sources.folder, found)
-        return made
-    assert found is not None
+    try:
+        return _page(sources, samples)
+    except _DAMAGED as error:
+        found: Exception = error
+    without = {
+        "evaluation": replace(sources, evaluation=None),
+        "scan": replace(sources, scan=None),
+        "evaluation and scan": replace(sources, evaluation=None, scan=None),
+    }
+    for damaged, rest in without.items():
+        with suppress(*_DAMAGED):
+            made = _page(rest, samples)
+            log.warning(
+                "What %s of %s say is damaged (%r): the report does without", damaged, sources.folder, found
+            )
+            return made
     raise found
 
 
