@@ -41,6 +41,10 @@ class ReadingConfig:
     """Grid: ticks per quarter note. 12 holds sixteenths and triplets, 4 sixteenths only."""
     track: str = "all"
     """Which notes: "all", "melody" (the track or top line most like a melody), a track number from 1, or a name."""
+    instruments: bool = False
+    """Whether each note keeps its instrument, and drums are taken too; for a tokenizer that holds them (ensemble)."""
+    pedal_beats: float = 0.0
+    """Quarter notes by which the sustain pedal may lengthen a note; 0 leaves the pedal out."""
     out_of_range: str = "octave"
     """Notes outside the 88 keys: "octave" moves them inside by octaves, "drop" leaves them out."""
     max_megabytes: float = 8.0
@@ -60,6 +64,8 @@ class ReadingConfig:
         """Refuse values that cannot be."""
         at_least(self, 1, "max_notes", "max_beats", "max_tracks", "max_memory_megabytes")
         _above(self, 0, "max_megabytes", "max_seconds")
+        if not 0 <= self.pedal_beats <= 64:
+            raise ConfigError(f"pedal_beats must be 0 to 64, not {self.pedal_beats:g}.")
         if self.ticks_per_beat not in (4, 8, 12, 16, 24, 48):
             raise ConfigError("ticks_per_beat must be 4, 8, 12, 16, 24 or 48.")
         if self.out_of_range not in ("octave", "drop"):

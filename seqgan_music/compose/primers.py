@@ -109,10 +109,10 @@ def new_notes(piece: Piece, primer: Primer | None) -> Piece:
     """Return the piece with those notes alone that are not the primer's, where they stand."""
     if primer is None:
         return piece
-    known = {(note.onset, note.pitch): note.end for note in primer.piece.notes}
+    known = {(note.onset, note.pitch, note.instrument): note.end for note in primer.piece.notes}
     new = []
     for note in piece.notes:
-        end = known.get((note.onset, note.pitch))
+        end = known.get((note.onset, note.pitch, note.instrument))
         if end is None:
             new.append(note)
         elif note.end > end:  # held on, where a tokenizer cannot tell that from struck again

@@ -1,4 +1,4 @@
-"""What the critic reads of a piece: its notes and its bars as small numbers, the same in every key.
+"""What the critic reads of a piece: its notes and its bars as small numbers, the same in every key; drums it does not read.
 
 Times are in twelfths of a beat, whatever the grid. No absolute pitch is among them but the chroma of each bar,
 which the network turns to the key that it finds. How bars resemble earlier ones is told as well: form is what a
@@ -66,6 +66,7 @@ class Sheet:
 
 def sheet(piece: Piece, *, ended: bool = True) -> Sheet:
     """Read a piece. A note beyond MOST_BARS is left out; a piece without notes has no bars."""
+    piece = piece.tuned
     bars = list(piece.bars())[:MOST_BARS]
     scale = 12 / piece.ticks_per_beat
     if not bars:

@@ -1,19 +1,29 @@
 """Arrangement: music of several tracks, each with its instrument, on one grid under one tempo map.
 
-What the formats write. A `Piece`, which has one instrument, is an arrangement of one track. Units are those of
+What the formats write. A `Piece` is an arrangement of one track for each of its instruments. Units are those of
 `notes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import TypeVar
 
-from seqgan_music.music.notes import DEFAULT_QPM, TICKS_PER_BEAT, Meter, Note, Piece, Tempo
+from seqgan_music.music.notes import (
+    DEFAULT_QPM,
+    DRUMS,
+    PROGRAMS,
+    TICKS_PER_BEAT,
+    UNSAID,
+    Meter,
+    Note,
+    Piece,
+    Tempo,
+)
 
 _Change = TypeVar("_Change", Meter, Tempo)
 
@@ -44,11 +54,18 @@ class Arrangement:
 
     @classmethod
     def of(cls, music: Piece | Arrangement) -> Arrangement:
-        """Return a piece as an arrangement of one track; an arrangement as it is."""
+        """Return a piece as an arrangement of a track for each instrument, drums last; an arrangement as it is.
+
+        What does not say its instrument is of the piece's, in a track without a name.
+        """
         if isinstance(music, Arrangement):
             return music
-        track = Track(music.notes, music.program)
-        return cls((track,), music.ticks_per_beat, music.meters, music.tempos, music.name)
+        parts: dict[int, list[Note]] = {}
+        for note in music.notes:
+            parts.setdefault(note.instrument, []).append(note)
+        tracks = [_track(own, parts, music.program) for own in sorted(parts, key=_in_score_order)]
+        everything = tuple(tracks) or (Track((), music.program),)
+        return cls(everything, music.ticks_per_beat, music.meters, music.tempos, music.name)
 
     @cached_property
     def together(self) -> Piece:
@@ -79,6 +96,27 @@ class Arrangement:
             meters=_between(self.meters, start, end),
             tempos=_between(self.tempos, start, end),
         )
+
+
+def _in_score_order(instrument: int) -> tuple[bool, int, int]:
+    """By program, then by player; drums last."""
+    program = instrument % PROGRAMS if instrument != UNSAID else UNSAID
+    return program == DRUMS, program, instrument
+
+
+def _track(instrument: int, parts: Mapping[int, Sequence[Note]], program: int) -> Track:
+    """Return the track of one of the instruments of `parts`; `program` is that of notes which do not say theirs."""
+    notes = tuple(parts[instrument])
+    if instrument == UNSAID:
+        return Track(notes, program)
+    player, own = divmod(instrument, PROGRAMS)
+    if own == DRUMS:
+        return Track(notes, name="Drums", drums=True)
+    import pretty_midi
+
+    name = pretty_midi.program_to_instrument_name(own)
+    several = any(other != instrument and other % PROGRAMS == own for other in parts if other != UNSAID)
+    return Track(notes, own, f"{name} {player + 1}" if several or player else name)
 
 
 def _between(changes: Iterable[_Change], start: int, end: int) -> tuple[_Change, ...]:

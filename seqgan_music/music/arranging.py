@@ -9,19 +9,17 @@ instrument inside a track.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from math import inf
-from operator import itemgetter
 from pathlib import Path
 
 from seqgan_music.config import ReadingConfig
 from seqgan_music.errors import InputError
-from seqgan_music.music import smf
+from seqgan_music.music import controllers, smf
 from seqgan_music.music.arrangement import Arrangement, Track, separate
 from seqgan_music.music.notes import Meter, Note, Tempo
 from seqgan_music.music.reading import MIDI_SUFFIXES, SUFFIXES, content
@@ -33,8 +31,6 @@ from seqgan_music.music.workers import Failure, bounded_map
 FINEST = 960
 """Ticks a beat of a file that are kept as they are; finer and odd ones go to `GRID`."""
 GRID = 480
-
-_STANDARD_VOLUME = 100
 
 
 @dataclass(frozen=True)
@@ -94,21 +90,15 @@ def _arrangements(path: Path, limits: ReadingConfig, counts: Counter[str]) -> li
         scores = _from_midi(data, name, limits, counts)
     else:
         unpacked = int(4e6 * limits.max_megabytes)
-        scores = [
-            (score, [False] * len(score.parts))
-            for score in scores_from_bytes(data, path.suffix, name, GRID, limits.max_notes, unpacked, counts)
-        ]
-    found = [
-        _arrangement(score, drums, limits, counts) for score, drums in scores if any(p.notes for p in score.parts)
-    ]
-    return found
+        scores = scores_from_bytes(data, path.suffix, name, GRID, limits.max_notes, unpacked, counts)
+    return [_arrangement(score, limits, counts) for score in scores if any(p.notes for p in score.parts)]
 
 
-def _arrangement(score: Score, drums: Sequence[bool], limits: ReadingConfig, counts: Counter[str]) -> Arrangement:
+def _arrangement(score: Score, limits: ReadingConfig, counts: Counter[str]) -> Arrangement:
     """Put the tracks where `piece_from_score` puts their notes: from the first bar that sounds on."""
-    parts = [(part, drum) for part, drum in zip(score.parts, drums, strict=True) if part.notes]
+    parts = [part for part in score.parts if part.notes]
     piece = piece_from_score(score)
-    start = min(note.onset for part, _ in parts for note in part.notes) - piece.notes[0].onset
+    start = min(note.onset for part in parts for note in part.notes) - piece.notes[0].onset
     grid = score.ticks_per_beat
     counts["silent_beats_removed"] += start // grid
     if piece.end > limits.max_beats * grid:
@@ -118,16 +108,14 @@ def _arrangement(score: Score, drums: Sequence[bool], limits: ReadingConfig, cou
             tuple(sorted(separate(replace(note, onset=note.onset - start) for note in part.notes))),
             part.program,
             part.name,
-            drum,
+            part.drums,
         )
-        for part, drum in parts
+        for part in parts
     ]
     return Arrangement(tuple(tracks), grid, piece.meters, piece.tempos, score.name)
 
 
-def _from_midi(
-    data: bytes, name: str, limits: ReadingConfig, counts: Counter[str]
-) -> list[tuple[Score, list[bool]]]:
+def _from_midi(data: bytes, name: str, limits: ReadingConfig, counts: Counter[str]) -> list[Score]:
     file = smf.parse(data, limits.max_tracks, limits.max_notes, counts, to_be_played=True)
     fits = file.ticks_per_beat.denominator == 1 and file.ticks_per_beat <= FINEST
     grid = int(file.ticks_per_beat) if fits else GRID
@@ -135,23 +123,17 @@ def _from_midi(
     return [_score(tracks, grid, grid / file.ticks_per_beat, name, counts) for tracks in groups]
 
 
-def _score(
-    tracks: list[smf.Track], grid: int, ratio: Fraction, name: str, counts: Counter[str]
-) -> tuple[Score, list[bool]]:
-    """Return the parts, one for each instrument of a track, and which of them are drums."""
+def _score(tracks: list[smf.Track], grid: int, ratio: Fraction, name: str, counts: Counter[str]) -> Score:
+    """Return the parts, one for each instrument of a track."""
 
     def tick(time: int) -> int:
         return (2 * time * ratio.numerator + ratio.denominator) // (2 * ratio.denominator)
 
-    controls: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    controls = controllers.gathered(tracks)
     elsewhere: dict[int, int] = {}
     for track in tracks:
         elsewhere = {**track.programs, **elsewhere}
-        for key, values in track.controls.items():
-            controls.setdefault(key, []).extend(values)
-    for values in controls.values():
-        values.sort(key=itemgetter(0))
-    score, drums = Score(grid, name), []
+    score = Score(grid, name)
     for track in tracks:
         for channel, notes in sorted(track.notes.items()):
             played = _played(notes, controls, channel, counts)
@@ -161,8 +143,7 @@ def _score(
                 Note(tick(onset), pitch, max(1, tick(end) - tick(onset)), velocity)
                 for onset, end, pitch, velocity in played
             ]
-            score.parts.append(Part(title, program, on_grid))
-            drums.append(channel == smf.DRUM_CHANNEL)
+            score.parts.append(Part(title, program, on_grid, drums=channel == smf.DRUM_CHANNEL))
     tempos: dict[int, float] = {}  # by tick: of several on one the last counts
     meters: dict[int, tuple[int, int]] = {}
     for track in tracks:
@@ -174,35 +155,16 @@ def _score(
                 counts["meters_ignored"] += 1
     score.tempos = [Tempo(onset, qpm) for onset, qpm in tempos.items()]
     score.meters = [Meter(onset, *meter) for onset, meter in meters.items()]
-    return with_upbeat(score, counts), drums
+    return with_upbeat(score, counts)
 
 
 def _played(
-    notes: Iterable[tuple[int, int, int, int]],
-    controls: Mapping[tuple[int, int], Sequence[tuple[int, int]]],
+    notes: list[smf.RawNote],
+    controls: Mapping[tuple[int, int], controllers.Events],
     channel: int,
     counts: Counter[str],
-) -> list[tuple[int, int, int, int]]:
-    """Return a channel's notes as (onset, end, pitch, velocity) with what its controllers do to them."""
-    pedal = controls.get((channel, smf.PEDAL), ())
-    ups = [time for time, value in pedal if value < 64]
-    times = [time for time, _ in pedal]
-    volume = controls.get((channel, smf.VOLUME), ())
-    expression = controls.get((channel, smf.EXPRESSION), ())
-    found = []
-    for onset, end, pitch, velocity in notes:
-        before = bisect_right(times, end)
-        if before and pedal[before - 1][1] >= 64 and channel != smf.DRUM_CHANNEL:
-            later = bisect_right(ups, end)
-            counts["held_by_pedal"] += 1
-            end = ups[later] if later < len(ups) else end
-        if volume or expression:
-            loud = _at(volume, onset, _STANDARD_VOLUME) / _STANDARD_VOLUME * _at(expression, onset, 127) / 127
-            velocity = min(max(1, round(velocity * loud)), 127)
-        found.append((onset, end, pitch, velocity))
-    return found
-
-
-def _at(values: Sequence[tuple[int, int]], time: int, otherwise: int) -> int:
-    place = bisect_right(values, (time, 127))
-    return values[place - 1][1] if place else otherwise
+) -> list[smf.RawNote]:
+    """Return a channel's notes with what its controllers do to them."""
+    if channel != smf.DRUM_CHANNEL:
+        notes = controllers.sustained(notes, controls.get((channel, smf.PEDAL), ()), counts)
+    return controllers.as_loud(notes, controls, channel)

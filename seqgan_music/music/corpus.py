@@ -349,7 +349,7 @@ def _without_duplicates(
     kinship = _kinship([piece.packed for piece in pieces], store)
     groups = families.members(kinship.family)
     # The smallest key of its members names a family: newcomers seldom change it.
-    keys = {root: min(families.family_key(pieces[i].packed.notes) for i in group) for root, group in groups.items()}
+    keys = {root: min(families.family_key(pieces[i].packed.tuned) for i in group) for root, group in groups.items()}
     judged: dict[int, ScannedPiece] = {}
     for index, piece in enumerate(pieces):
         copy = kinship.copy_of[index]
@@ -368,7 +368,7 @@ def _kinship(pieces: Sequence[PackedPiece], store: Cache) -> families.Kinship:
     stored = store.get([name]).get(name)
     if stored is not None:
         return families.Kinship.from_json(json.loads(stored))
-    result = families.kinship([piece.notes for piece in pieces])
+    result = families.kinship([piece.tuned for piece in pieces])
     store.put({name: json.dumps(result.to_json()).encode()})
     return result
 

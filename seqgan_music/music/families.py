@@ -62,7 +62,7 @@ class Kinship:
 
 
 def kinship(pieces: Sequence[Array]) -> Kinship:
-    """Relate pieces, each an array (M, 4) of onset, pitch, duration, velocity. Velocity does not count.
+    """Relate pieces, each an array (M, 3 or more) of onset, pitch, duration. What follows does not count.
 
     Time is near linear in the notes: about a second for 5,000 folk tunes.
     """

@@ -8,6 +8,9 @@ Units used throughout the package:
 - **bar**: `numerator * 4 * ticks_per_beat / denominator` ticks of the meter in force at its start.
 - **second**: only through `Piece.seconds_at`, from the piece's tempo map (quarter notes per minute, qpm).
 - **pitch**: MIDI number; 21 (A0) to 108 (C8) are the 88 keys of the piano.
+- **instrument**: who plays a note, as one number: a General MIDI program 0..127 or `DRUMS`, and `PROGRAMS` more for
+  each further player of the same, so that 40 is the first violin and 40 + PROGRAMS the second. `UNSAID` is the
+  piece's one instrument.
 """
 
 from __future__ import annotations
@@ -22,6 +25,10 @@ HIGHEST_PITCH = 108
 PITCHES = range(LOWEST_PITCH, HIGHEST_PITCH + 1)
 DEFAULT_VELOCITY = 80
 DEFAULT_QPM = 120.0
+DRUMS = 128
+"""In a program's place: the pitch is one of the percussion key map, and no pitch."""
+PROGRAMS = DRUMS + 1
+UNSAID = -1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,6 +39,12 @@ class Note:
     pitch: int
     duration: int
     velocity: int = DEFAULT_VELOCITY
+    instrument: int = UNSAID
+
+    @property
+    def drum(self) -> bool:
+        """Whether it is struck on a drum."""
+        return self.instrument % PROGRAMS == DRUMS and self.instrument != UNSAID
 
     @property
     def end(self) -> int:
@@ -78,7 +91,8 @@ class Bar:
 class Piece:
     """One file's music. `notes` are sorted by (onset, pitch); `meters` and `tempos` start at tick 0, sorted.
 
-    `program` is the General MIDI instrument (0..127); `name` is where the piece came from, for people.
+    `program` is the General MIDI instrument (0..127) of the notes that do not say their own; `name` is where the piece
+    came from, for people.
     """
 
     notes: tuple[Note, ...]
@@ -92,6 +106,12 @@ class Piece:
     def end(self) -> int:
         """First tick after the last note; 0 without notes."""
         return max((note.end for note in self.notes), default=0)
+
+    @property
+    def tuned(self) -> Piece:
+        """The piece without its drums, whose pitches are none: itself where it has none."""
+        notes = tuple(note for note in self.notes if not note.drum)
+        return self if len(notes) == len(self.notes) else replace(self, notes=notes)
 
     def bars(self) -> Iterator[Bar]:
         """Yield the bars that hold the notes' onsets, from tick 0 to the bar of the last onset.
@@ -119,6 +139,6 @@ class Piece:
         return seconds + (tick - tempo.onset) * 60.0 / (tempo.qpm * self.ticks_per_beat)
 
     def transposed(self, semitones: int) -> Piece:
-        """Return the piece with every pitch moved by `semitones`; pitches may leave the 88 keys."""
-        moved = tuple(replace(note, pitch=note.pitch + semitones) for note in self.notes)
+        """Return the piece with every pitch moved by `semitones`, drums apart; pitches may leave the 88 keys."""
+        moved = tuple(n if n.drum else replace(n, pitch=n.pitch + semitones) for n in self.notes)
         return replace(self, notes=moved)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_music.music.notes import Meter, Note, Piece, Tempo
+from seqgan_music.music.notes import DRUMS, PROGRAMS, UNSAID, Meter, Note, Piece, Tempo
 
 if TYPE_CHECKING:
     from seqgan_music.music.reading import Reading
 
 Array = npt.NDArray[np.int32]
+COLUMNS = 5
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Facts:
     seconds: the same by the tempo map
     onsets:  ticks at which a note begins
     chords:  those at which more than one does
-    lowest, highest: MIDI pitches; 0 without notes
+    lowest, highest: MIDI pitches, drums apart; 0 without notes
     meters:  "3/4", "6/8", ... in order of appearance, each once
     qpm:     mean tempo over the piece, quarter notes per minute
     """
@@ -48,10 +49,10 @@ class Facts:
     def of(cls, piece: Piece) -> Facts:
         """Measure a piece."""
         onsets, sizes = np.unique([note.onset for note in piece.notes], return_counts=True)
-        pitches = [note.pitch for note in piece.notes]
+        pitches = [note.pitch for note in piece.tuned.notes]
         beats, seconds = piece.end / piece.ticks_per_beat, piece.seconds_at(piece.end)
         return cls(
-            notes=len(pitches),
+            notes=len(piece.notes),
             beats=beats,
             seconds=seconds,
             onsets=len(onsets),
@@ -65,7 +66,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class PackedPiece:
-    """A piece whose notes are an array (M, 4): onset, pitch, duration (ticks), velocity. Made with its facts."""
+    """A piece whose notes are an array (M, 5), a row as the fields of `Note`. Made with its facts."""
 
     name: str
     ticks_per_beat: int
@@ -78,7 +79,7 @@ class PackedPiece:
     @classmethod
     def pack(cls, piece: Piece) -> PackedPiece:
         """Return the packed form of a piece."""
-        notes = [(note.onset, note.pitch, note.duration, note.velocity) for note in piece.notes]
+        notes = [(n.onset, n.pitch, n.duration, n.velocity, n.instrument) for n in piece.notes]
         return cls(
             name=piece.name,
             ticks_per_beat=piece.ticks_per_beat,
@@ -86,7 +87,7 @@ class PackedPiece:
             tempos=piece.tempos,
             program=piece.program,
             facts=Facts.of(piece),
-            notes=np.array(notes, dtype=np.int32).reshape(-1, 4),
+            notes=np.array(notes, dtype=np.int32).reshape(-1, COLUMNS),
         )
 
     def unpack(self) -> Piece:
@@ -99,6 +100,12 @@ class PackedPiece:
             program=self.program,
             name=self.name,
         )
+
+    @property
+    def tuned(self) -> Array:
+        """The notes but for drums."""
+        instrument = self.notes[:, 4]
+        return self.notes[(instrument == UNSAID) | (instrument % PROGRAMS != DRUMS)]
 
     @cached_property
     def digest(self) -> str:
@@ -150,7 +157,7 @@ class PackedReading:
         """Undo `to_bytes`. Raises ValueError, KeyError or TypeError where the bytes are something else."""
         line, _, body = data.partition(b"\n")
         header = json.loads(line)
-        notes = np.frombuffer(body, dtype="<i4").astype(np.int32, copy=False).reshape(-1, 4)
+        notes = np.frombuffer(body, dtype="<i4").astype(np.int32, copy=False).reshape(-1, COLUMNS)
         pieces, start = [], 0
         for entry in header.pop("pieces"):
             meters, tempos, facts = entry.pop("meters"), entry.pop("tempos"), entry.pop("facts")

@@ -16,8 +16,8 @@ from math import inf
 from pathlib import Path
 
 from seqgan_music.config import ReadingConfig
-from seqgan_music.music import smf
-from seqgan_music.music.notes import HIGHEST_PITCH, LOWEST_PITCH, Meter, Note, Piece, Tempo
+from seqgan_music.music import controllers, smf
+from seqgan_music.music.notes import DRUMS, HIGHEST_PITCH, LOWEST_PITCH, PROGRAMS, Meter, Note, Piece, Tempo
 from seqgan_music.music.score_files import SCORE_SUFFIXES, scores_from_bytes
 from seqgan_music.music.scores import Part, Score, piece_from_score, usable_meter, with_upbeat
 from seqgan_music.music.unusable import UnusableError, printable
@@ -118,7 +118,8 @@ def content(path: Path, config: ReadingConfig) -> bytes:
 
 
 def _piece(score: Score, config: ReadingConfig, counts: Counter[str]) -> tuple[Piece, str | None]:
-    parts = [part for part in score.parts if part.notes]
+    parts = [part for part in score.parts if part.notes and not part.drums]
+    drums = [part for part in score.parts if part.notes and part.drums]
     if not parts and counts["drum_notes"]:
         raise UnusableError("drums only", "It holds drums only.")
     if not parts:
@@ -134,12 +135,25 @@ def _piece(score: Score, config: ReadingConfig, counts: Counter[str]) -> tuple[P
     taken = [replace(part, notes=_in_range(part.notes, config.out_of_range, counts)) for part in taken]
     if config.track == "melody":
         taken[0].notes = _top_line(taken[0].notes, counts)
+    if config.instruments:
+        taken = _each_its_own(taken + drums * (config.track == "all"))
     piece = piece_from_score(replace(score, parts=taken), counts)
     if not piece.notes:
         raise UnusableError("no notes", "None of its notes lies on the 88 keys from A0 to C8.")
     if piece.end > config.max_beats * config.ticks_per_beat:
         raise UnusableError("too long", f"It lasts more than {config.max_beats:,} beats (max_beats).")
     return piece, track
+
+
+def _each_its_own(parts: list[Part]) -> list[Part]:
+    """Return the parts, each note with its instrument; several parts of one program are several players of it."""
+    players: Counter[int] = Counter()
+    own = []
+    for part in parts:
+        instrument = DRUMS if part.drums else part.program + PROGRAMS * players[part.program]
+        players[part.program] += not part.drums and bool(part.notes)
+        own.append(replace(part, notes=[replace(note, instrument=instrument) for note in part.notes]))
+    return own
 
 
 def _chosen(parts: list[Part], wanted: str) -> int:
@@ -205,7 +219,8 @@ def _in_range(notes: list[Note], out_of_range: str, counts: Counter[str]) -> lis
 
 
 def _from_midi(data: bytes, name: str, config: ReadingConfig, counts: Counter[str]) -> list[Score]:
-    file = smf.parse(data, config.max_tracks, config.max_notes, counts)
+    played = config.instruments or config.pedal_beats > 0
+    file = smf.parse(data, config.max_tracks, config.max_notes, counts, to_be_played=played)
     ratio = config.ticks_per_beat / file.ticks_per_beat
     if file.form < 2:
         return [_score(file.tracks, ratio, name, config, counts)]
@@ -230,17 +245,25 @@ def _score(
         return Note(onset, note[2], max(1, end - onset), note[3])
 
     score = Score(config.ticks_per_beat, name)
+    controls = controllers.gathered(tracks) if config.pedal_beats else {}
+    most = config.pedal_beats * config.ticks_per_beat / ratio
     elsewhere = {channel: program for track in reversed(tracks) for channel, program in track.programs.items()}
-    holders = [track for track in tracks if track.notes]
-    for track in holders:
-        channels = sorted(track.notes)
-        # Only where one track holds everything are its channels the parts.
-        groups = [[channel] for channel in channels] if len(holders) == 1 else [channels]
+    heard = [
+        [channel for channel in sorted(track.notes) if config.instruments or channel != smf.DRUM_CHANNEL]
+        for track in tracks
+    ]
+    for track, channels in zip(tracks, heard, strict=True):
+        # Only where one track holds everything, or each instrument counts, are its channels the parts.
+        apart = config.instruments or sum(map(bool, heard)) == 1
+        groups = [[channel] for channel in channels] if apart else [channels] * bool(channels)
         for group in groups:
             title = f"channel {group[0] + 1}" if len(groups) > 1 else track.name
             program = track.programs.get(group[0], elsewhere.get(group[0], 0))
-            notes = [on_grid(note) for channel in group for note in track.notes[channel]]
-            score.parts.append(Part(title, program, notes))
+            notes = []
+            for channel in group:
+                raw, pedal = track.notes[channel], controls.get((channel, smf.PEDAL), ())
+                notes += map(on_grid, controllers.sustained(raw, pedal, counts, most) if pedal else raw)
+            score.parts.append(Part(title, program, notes, drums=group[0] == smf.DRUM_CHANNEL))
     tempos: dict[int, float] = {}  # by grid tick: of several on one the last counts
     meters: dict[int, tuple[int, int]] = {}
     for track in tracks:

@@ -22,6 +22,7 @@ class Part:
     name: str = ""
     program: int = 0
     notes: list[Note] = field(default_factory=list)
+    drums: bool = False
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Score:
 
 
 def piece_from_score(score: Score, counts: Counter[str] | None = None) -> Piece:
-    """Merge the parts into one Piece whose notes of one pitch never overlap.
+    """Merge the parts into one Piece whose notes of one pitch never overlap, unless their instruments differ.
 
     Of notes with one onset and pitch the longest stays, an earlier note is cut where its pitch is struck again,
     meters move to the next bar line, silent bars before the first onset go. `counts` learns what was changed.
@@ -47,7 +48,7 @@ def piece_from_score(score: Score, counts: Counter[str] | None = None) -> Piece:
     meters, moved = _at_bar_lines(score.meters, grid)
     counts["meters_moved_to_bar_line"] += len(moved)
     tempos = _clamped(score.tempos, counts)
-    program = next((part.program for part in score.parts if part.notes), 0)
+    program = next((part.program for part in score.parts if part.notes and not part.drums), 0)
     start, end = 0, 1
     if notes:
         first, end = notes[0].onset, max(note.end for note in notes)
@@ -97,10 +98,10 @@ def usable_meter(numerator: int, denominator: int, ticks_per_beat: int) -> bool:
 
 
 def _without_overlaps(notes: list[Note], counts: Counter[str]) -> list[Note]:
-    latest: dict[int, int] = {}  # pitch -> where its latest note stands in `kept`
+    latest: dict[tuple[int, int], int] = {}  # (pitch, instrument) -> where its latest note stands in `kept`
     kept: list[Note] = []
     for note in sorted(notes, key=attrgetter("onset", "pitch", "duration")):
-        place = latest.get(note.pitch)
+        place = latest.get((note.pitch, note.instrument))
         if place is not None:
             before = kept[place]
             if before.onset == note.onset:  # sorted by duration too: the later one is at least as long
@@ -110,7 +111,7 @@ def _without_overlaps(notes: list[Note], counts: Counter[str]) -> list[Note]:
             if before.end > note.onset:
                 counts["overlaps_trimmed"] += 1
                 kept[place] = replace(before, duration=note.onset - before.onset)
-        latest[note.pitch] = len(kept)
+        latest[note.pitch, note.instrument] = len(kept)
         kept.append(note)
     return kept
 

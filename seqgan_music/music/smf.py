@@ -34,12 +34,16 @@ TYPICAL_STARTS = {
 SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}  # data bytes
 
 
+RawNote = tuple[int, int, int, int]
+"""(onset, end, pitch, velocity) in file ticks."""
+
+
 @dataclass
 class Track:
     """One MTrk: its notes in file ticks as (onset, end, pitch, velocity) by channel, and what it says of time."""
 
     name: str = ""
-    notes: dict[int, list[tuple[int, int, int, int]]] = field(default_factory=dict)
+    notes: dict[int, list[RawNote]] = field(default_factory=dict)
     programs: dict[int, int] = field(default_factory=dict)  # channel -> the one in force at its first note
     drums: int = 0
     controls: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)

@@ -108,7 +108,7 @@ def _nearest(piece: Piece, index: Index, train: Sequence[Piece], composer: Compo
         return None
     tune = train[copied.source_piece]
     bars = bars_of(tune)[copied.source_bar - 1 : copied.source_bar - 1 + EXCERPT_BARS]
-    shared = sorted(piece.notes)[copied.start_note : copied.start_note + copied.notes]
+    shared = sorted(piece.tuned.notes)[copied.start_note : copied.start_note + copied.notes]
     return Nearest(copied, shared[0].onset, shared[-1].end, _heard(part_of(tune, bars), composer))
 
 

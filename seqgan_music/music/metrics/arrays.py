@@ -16,7 +16,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Arrays:
-    """Notes (N,) in order of (onset, pitch) and bars (M,) up to that of the last onset. Times in ticks.
+    """Notes (N,), drums apart, in order of (onset, pitch) and bars (M,) up to that of the last onset. Times in ticks.
 
     bar:      number of the bar in which each note begins, from 0
     position: ticks from the start of that bar to the note
@@ -40,7 +40,7 @@ class Arrays:
 
 def arrays(piece: Piece) -> Arrays:
     """Return the piece as arrays."""
-    notes = np.array([(note.onset, note.pitch, note.duration) for note in piece.notes], dtype=np.int64)
+    notes = np.array([(note.onset, note.pitch, note.duration) for note in piece.tuned.notes], dtype=np.int64)
     onset, pitch, duration = notes.reshape(-1, 3).T
     bars = np.array([(bar.start, bar.length) for bar in piece.bars()], dtype=np.int64)
     starts, lengths = bars.reshape(-1, 2).T

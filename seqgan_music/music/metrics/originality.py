@@ -222,7 +222,7 @@ def copied_share(longest: Sequence[int] | Ints, limit: int) -> float:
 
 def _ordered(piece: Piece, ticks_per_beat: int) -> Ints:
     """(n, 4): onset, pitch, duration on the grid asked for, halves up, and the onset on the piece's own."""
-    notes = np.array([(n.onset, n.pitch, n.duration) for n in piece.notes], dtype=np.int64).reshape(-1, 3)
+    notes = np.array([(n.onset, n.pitch, n.duration) for n in piece.tuned.notes], dtype=np.int64).reshape(-1, 3)
     own = notes[:, 0]
     onset, end = (
         (2 * ticks * ticks_per_beat + piece.ticks_per_beat) // (2 * piece.ticks_per_beat)

@@ -24,7 +24,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class NoteTable:
-    """M notes of N rows, sorted by (row, onset, pitch). Times in ticks of `ticks_per_beat`.
+    """M notes of N rows, drums apart, sorted by (row, onset, pitch). Times in ticks of `ticks_per_beat`.
 
     row, onset, pitch, duration: (M,)
     bar:      (M,) number of the bar in which each note begins, from 0
@@ -57,7 +57,9 @@ def of_pieces(pieces: Sequence[Piece], whole: Sequence[bool] | None = None) -> N
     if len(grids) > 1:
         raise ValueError(f"pieces on different grids: {sorted(grids)} ticks a beat")
     notes = [
-        (row, note.onset, note.pitch, note.duration) for row, piece in enumerate(pieces) for note in piece.notes
+        (row, note.onset, note.pitch, note.duration)
+        for row, piece in enumerate(pieces)
+        for note in piece.tuned.notes
     ]
     row, onset, pitch, duration = np.array(notes, dtype=np.int64).reshape(-1, 4).T
     bar, position = np.zeros_like(row), np.zeros_like(row)

@@ -237,12 +237,14 @@ class NoteEvent:
         changed: Counter[str] = Counter()  # `+=` keeps what is above 0 only
         events = [
             (note.onset, note.pitch, note.duration, note.velocity)
-            for note in piece.notes
+            for note in piece.tuned.notes
             if note.pitch in PITCHES and note.onset >= 0
         ]
+        drums = sum(note.drum for note in piece.notes)
         changed += Counter(
             {
-                "notes outside the 88 keys": len(piece.notes) - len(events),
+                "drums left out": drums,
+                "notes outside the 88 keys": len(piece.notes) - drums - len(events),
                 "tempo changes left out": len(piece.tempos) - 1,
             }
         )

@@ -186,7 +186,7 @@ class PitchGrid:
 
     def _line(self, piece: Piece) -> tuple[npt.NDArray[np.int16], Counter[str]]:
         """(steps,) the id of each step, from the start of the piece to its last step that sounds."""
-        notes = [note for note in piece.notes if note.pitch in PITCHES and note.onset >= 0]
+        notes = [note for note in piece.tuned.notes if note.pitch in PITCHES and note.onset >= 0]
         begin = self._steps(piece, [note.onset for note in notes])
         end = self._steps(piece, [note.end for note in notes])
         steps = int(end.max(initial=0))
@@ -197,7 +197,8 @@ class PitchGrid:
         heard = np.unique(owner[owner >= 0])
         lost = Counter(
             {
-                "notes outside the 88 keys": len(piece.notes) - len(notes),
+                "drums left out": len(piece.notes) - len(piece.tuned.notes),
+                "notes outside the 88 keys": len(piece.tuned.notes) - len(notes),
                 f"steps after step {MOST_STEPS}": steps - MOST_STEPS,
                 "notes below the highest or between two steps": len(notes) - len(heard),
             }
