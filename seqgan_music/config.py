@@ -42,7 +42,7 @@ class ReadingConfig:
     track: str = "all"
     """Which notes: "all", "melody" (the track or top line most like a melody), a track number from 1, or a name."""
     instruments: bool = False
-    """Whether each note keeps its instrument, and drums are taken too; for a tokenizer that holds them (ensemble)."""
+    """Whether notes keep their instruments, drums too; for a tokenizer that holds them (ensemble)."""
     pedal_beats: float = 0.0
     """Quarter notes by which the sustain pedal may lengthen a note; 0 leaves the pedal out."""
     out_of_range: str = "octave"

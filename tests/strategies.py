@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from seqgan_music.music.notes import HIGHEST_PITCH, LOWEST_PITCH, TICKS_PER_BEAT, Meter, Note, Piece, Tempo
+from seqgan_music.music.notes import (
+    DRUMS,
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    PROGRAMS,
+    TICKS_PER_BEAT,
+    UNSAID,
+    Meter,
+    Note,
+    Piece,
+    Tempo,
+)
 
 USUAL_METERS = [(4, 4), (3, 4), (2, 4), (6, 8), (2, 2), (9, 8), (12, 8), (5, 8), (1, 4), (3, 16)]
 ODD_METERS = [(9, 4), (13, 16), (1, 16), (17, 8), (3, 1), (255, 64), (7, 32)]
 GRIDS = [TICKS_PER_BEAT, 4, 24, 10, 480, 1]
+# One that is not said, a quartet of which one is missing, more than there may be, drums.
+BANDS = [(UNSAID,), (40, 40 + PROGRAMS, 42), (UNSAID, DRUMS), (0, 30 + 3 * PROGRAMS, 127 + 40 * PROGRAMS, DRUMS)]
 
 
 def notes(
@@ -18,6 +31,7 @@ def notes(
     ticks_per_beat: int = TICKS_PER_BEAT,
     lowest: int = LOWEST_PITCH,
     highest: int = HIGHEST_PITCH,
+    instruments: tuple[int, ...] = (UNSAID,),
 ) -> st.SearchStrategy[tuple[Note, ...]]:
     """Notes sorted as in a Piece: few pitches and onsets, so that chords, repeats and overlaps are common."""
     grid = ticks_per_beat
@@ -35,6 +49,7 @@ def notes(
         pitch=st.one_of(st.integers(60, 67), st.integers(lowest, highest)),
         duration=durations,
         velocity=st.integers(1, 127),
+        instrument=st.sampled_from(instruments),
     )
     return st.lists(note, max_size=most).map(lambda some: tuple(sorted(some)))
 
@@ -50,7 +65,16 @@ def pieces(draw: st.DrawFn, *, most: int = 40, lowest: int = LOWEST_PITCH, highe
     slower = sorted(draw(st.sets(st.integers(1, beats * grid), max_size=3)))
     tempos = tuple(Tempo(onset, draw(st.floats(30, 300))) for onset in [0, *slower])
     return Piece(
-        notes=draw(notes(most=most, beats=beats, ticks_per_beat=grid, lowest=lowest, highest=highest)),
+        notes=draw(
+            notes(
+                most=most,
+                beats=beats,
+                ticks_per_beat=grid,
+                lowest=lowest,
+                highest=highest,
+                instruments=draw(st.sampled_from(BANDS)),
+            )
+        ),
         ticks_per_beat=grid,
         meters=meters,
         tempos=tempos,

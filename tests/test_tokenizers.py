@@ -20,6 +20,7 @@ from seqgan_music.errors import ConfigError, OutputError, RunError
 from seqgan_music.music import vocabulary
 from seqgan_music.music.notes import DEFAULT_VELOCITY, PITCHES, Meter, Note, Piece, Tempo
 from seqgan_music.music.tokenizers import Grammar, Tokenizer, create
+from seqgan_music.music.tokenizers._ensemble_language import HITS
 
 FOLDER = "seqgan_music.music.tokenizers"
 
@@ -32,6 +33,8 @@ VARIANTS: list[tuple[str, dict[str, Any], int]] = [
     ("note_event", {"keys": True, "velocity_bins": 3}, 4),
     ("note_event", {"keys": True, "returns": 16}, 12),
     ("note_event", {"returns": 3, "velocity_bins": 3}, 4),
+    ("ensemble", {"velocity_bins": 3, "keys": True}, 12),
+    ("ensemble", {"velocity_bins": 8}, 4),
     ("pitch_grid", {"rest": False, "length": 7}, 12),
     ("pitch_grid", {"step_beats": 0.25, "length": 16}, 4),
 ]
@@ -148,13 +151,13 @@ def check_playable(piece: Piece, tokenizer: Tokenizer) -> None:
     assert piece.ticks_per_beat == tokenizer.ticks_per_beat
     assert list(piece.notes) == sorted(piece.notes)
     assert piece.meters[0].onset == piece.tempos[0].onset == 0
-    sounding: dict[int, int] = {}
+    sounding: dict[tuple[int, int], int] = {}
     for note in piece.notes:
-        assert note.pitch in PITCHES
+        assert note.pitch in (HITS if note.drum else PITCHES)
         assert note.duration >= 1
         assert 1 <= note.velocity <= 127
-        assert note.onset >= sounding.get(note.pitch, 0)
-        sounding[note.pitch] = note.end
+        assert note.onset >= sounding.get((note.pitch, note.instrument), 0)
+        sounding[note.pitch, note.instrument] = note.end
 
 
 @every_tokenizer
@@ -193,7 +196,7 @@ def test_a_walk_through_the_grammar_ends_after_the_bars_and_with_the_pitches_ask
     decoded = tokenizer.decode(walk(tokenizer.grammar(bars=bars, pitches=pitches), seed))
     assert not decoded.dropped
     assert decoded.piece.notes
-    assert pitches is None or {note.pitch for note in decoded.piece.notes} <= set(pitches)
+    assert pitches is None or {note.pitch for note in decoded.piece.tuned.notes} <= set(pitches)
     assert bars_heard(decoded.piece) <= bars
     if tokenizer.end_id is not None:  # a grid may end in rests
         assert bars_heard(decoded.piece) == bars

@@ -1,4 +1,4 @@
-"""What the critic reads of a piece: its notes and its bars as small numbers, the same in every key; drums it does not read.
+"""What the critic reads of a piece: its notes and its bars as small numbers, the same in every key. No drums.
 
 Times are in twelfths of a beat, whatever the grid. No absolute pitch is among them but the chroma of each bar,
 which the network turns to the key that it finds. How bars resemble earlier ones is told as well: form is what a

@@ -1,4 +1,4 @@
-"""What controllers of a MIDI file do to its notes: the sustain pedal lengthens them, volume and expression scale them."""
+"""What controllers of a MIDI file do to its notes: the pedal lengthens them, volume and expression scale them."""
 
 from __future__ import annotations
 

@@ -91,8 +91,8 @@ class Bar:
 class Piece:
     """One file's music. `notes` are sorted by (onset, pitch); `meters` and `tempos` start at tick 0, sorted.
 
-    `program` is the General MIDI instrument (0..127) of the notes that do not say their own; `name` is where the piece
-    came from, for people.
+    `program` is the General MIDI instrument (0..127) of the notes that do not say their own; `name` is where the
+    piece came from, for people.
     """
 
     notes: tuple[Note, ...]
@@ -141,4 +141,4 @@ class Piece:
     def transposed(self, semitones: int) -> Piece:
         """Return the piece with every pitch moved by `semitones`, drums apart; pitches may leave the 88 keys."""
         moved = tuple(n if n.drum else replace(n, pitch=n.pitch + semitones) for n in self.notes)
-        return replace(self, notes=moved)
+        return replace(self, notes=tuple(sorted(moved)))

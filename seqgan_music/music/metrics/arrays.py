@@ -16,7 +16,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Arrays:
-    """Notes (N,), drums apart, in order of (onset, pitch) and bars (M,) up to that of the last onset. Times in ticks.
+    """Notes (N,), no drums, in order of (onset, pitch) and bars (M,) up to the last onset's. Times in ticks.
 
     bar:      number of the bar in which each note begins, from 0
     position: ticks from the start of that bar to the note

@@ -24,6 +24,7 @@ from seqgan_music.music.tokenizers._note_event_language import (
     NoteEventGrammar,
     Span,
     Writer,
+    bits,
     centre,
     without_overlaps,
 )
@@ -83,7 +84,7 @@ class NoteEventFilling:
         self._window = (start, until)
         self._bound, self._heard_after = bound, heard_after
         self._closes, self._last = closes, last
-        self._pitches = ALL_PITCHES if pitches is None else _bits(pitches)
+        self._pitches = ALL_PITCHES if pitches is None else bits(pitches)
         new = set(self._new)
         self._ringing = [
             (1 << pitch, onset + duration)
@@ -192,7 +193,3 @@ class NoteEventFilling:
             if end > onset:
                 asked &= ~bit
         return asked
-
-
-def _bits(pitches: Collection[int]) -> int:
-    return sum(1 << (pitch - LOWEST_PITCH) for pitch in set(map(int, pitches)) if pitch in PITCHES)

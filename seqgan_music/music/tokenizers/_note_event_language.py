@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType
@@ -186,7 +186,7 @@ class NoteEventGrammar:
         if phase == "returned":
             return self._after_return()
         if phase == "keyless":
-            return [(at.key + key, at.key + key + 1) for key in self._keys()]
+            return [(at.key + key, at.key + key + 1) for key in keys_that_hold(self._asked, at)]
         if phase == "start":
             return [(at.meter, at.meter + len(METERS))]
         if phase == "meter":
@@ -200,7 +200,7 @@ class NoteEventGrammar:
             return [(at.end_of_piece, at.end_of_piece + 1)]
         # The last onset itself is open while one of the pitches does not begin there yet.
         earliest = max(0, self.onset - start + (not self._asked & ~self._used))
-        ranges = _without(
+        ranges = without(
             at.position + earliest, at.position + min(ticks, limit - start), at.position + implied - start
         )
         if implied < limit:
@@ -209,7 +209,7 @@ class NoteEventGrammar:
             ranges.append((at.bar, at.bar + 1))
             # A held note would end beyond bar N if the bars under it became shorter.
             if not self._bounded or self.sounding <= start + ticks:
-                ranges += _without(at.meter, at.meter + len(METERS), at.meter + self._meter)
+                ranges += without(at.meter, at.meter + len(METERS), at.meter + self._meter)
         if at.returns and self._after_return():
             ranges += self._returns()
         if self._holds and not (self._bounded and self.cursor + ticks > limit):
@@ -243,7 +243,7 @@ class NoteEventGrammar:
         implied = max(self.cursor, start)
         ranges: list[tuple[int, int]] = []
         if begins == start:
-            ranges = _without(at.position, at.position + min(ticks, limit - start), at.position + implied - start)
+            ranges = without(at.position, at.position + min(ticks, limit - start), at.position + implied - start)
         if begins <= implied < min(limit, begins + ticks):
             ranges += self._voices((at.pitch, at.pitch + len(PITCHES)))
         return ranges
@@ -253,7 +253,7 @@ class NoteEventGrammar:
         at = self._layout
         if not at.velocities:
             return [pitches]
-        loudness = _without(at.velocity, at.velocity + at.velocities, at.velocity + self.velocity)
+        loudness = without(at.velocity, at.velocity + at.velocities, at.velocity + self.velocity)
         return loudness if self.velocity < 0 else [pitches, *loudness]
 
     def _ends(self) -> list[tuple[int, int]]:
@@ -276,15 +276,6 @@ class NoteEventGrammar:
     def _names(self) -> int:
         """Bit set of the names of the pitches that may come next."""
         return moved(self._pitches(), -self._shift)
-
-    def _keys(self) -> list[int]:
-        """The signatures whose scales hold most pitch classes of what is asked for; all where it is all of them."""
-        held = []
-        for key in range(self._layout.keys):
-            asked = self._asked & moved(ALL_PITCHES, self._layout.key_shift(key))
-            classes = {(LOWEST_PITCH + pitch) % 12 for pitch in range(len(PITCHES)) if asked >> pitch & 1}
-            held.append(len(classes & {(key + degree) % 12 for degree in _SCALE}))
-        return [key for key, count in enumerate(held) if count == max(held)]
 
     def _limit(self) -> int:
         """The tick from which on nothing may begin, if the meter stays: the end of the last bar."""
@@ -397,13 +388,28 @@ class Writer:
         return ids
 
 
+def bits(pitches: Collection[int]) -> int:
+    """Return the bit set of those of the pitches that are among the 88 keys, from A0."""
+    return sum(1 << (pitch - LOWEST_PITCH) for pitch in set(map(int, pitches)) if pitch in PITCHES)
+
+
 def moved(pitches: int, semitones: int) -> int:
     """Return a bit set of pitches, moved up; those that leave the 88 keys are gone."""
     return (pitches << semitones if semitones >= 0 else pitches >> -semitones) & ALL_PITCHES
 
 
-def _without(low: int, high: int, hole: int) -> list[tuple[int, int]]:
-    """The range [low, high) without one id, as ranges that are not empty."""
+def keys_that_hold(asked: int, layout: Layout) -> list[int]:
+    """Return the signatures whose scales hold most pitch classes of what is asked for; all for all pitches."""
+    held = []
+    for key in range(layout.keys):
+        named = asked & moved(ALL_PITCHES, layout.key_shift(key))
+        classes = {(LOWEST_PITCH + pitch) % 12 for pitch in range(len(PITCHES)) if named >> pitch & 1}
+        held.append(len(classes & {(key + degree) % 12 for degree in _SCALE}))
+    return [key for key, count in enumerate(held) if count == max(held)]
+
+
+def without(low: int, high: int, hole: int) -> list[tuple[int, int]]:
+    """Return the range [low, high) without one id, as ranges that are not empty."""
     parts = [(low, hole), (hole + 1, high)] if low <= hole < high else [(low, high)]
     return [part for part in parts if part[0] < part[1]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ _EFFECTS = {
     "AT": Effect.AT,
     "END": Effect.END,
     "RETURN": Effect.RETURN,
+    "PROGRAM": Effect.AT,  # place 0: back to the start of the bar
+    "DRUM": Effect.BEGIN,
 }
 
 
@@ -43,14 +45,9 @@ class Layout:
         positions = self.positions = LONGEST_BAR_BEATS * ticks_per_beat
         self.velocities = velocities
         self.bar_ticks = [Meter(0, *meter).bar_ticks(ticks_per_beat) for meter in METERS]
-        names: list[str] = []
-        kinds: list[str] = []
-
-        def place(kind: str, values: Iterable[object] | None = None) -> int:
-            new = [kind] if values is None else [f"{kind}({value})" for value in values]
-            names.extend(new)
-            kinds.extend([kind] * len(new))
-            return len(names) - len(new)
+        self.names: tuple[str, ...] = ()
+        self.kinds: tuple[str, ...] = ()
+        place = self.place
 
         self.end_of_piece = place("END_OF_PIECE")
         self.bar = place("BAR")
@@ -64,8 +61,13 @@ class Layout:
         self.returned = place("RETURN", range(1, returns + 1))
         self.keys = len(KEYS) * keys
         self.key = place("KEY", KEYS[: self.keys])
-        self.names = tuple(names)
-        self.kinds = tuple(kinds)
+
+    def place(self, kind: str, values: Iterable[object] | None = None) -> int:
+        """Add ids of a kind, one for each value; return the first."""
+        new = (kind,) if values is None else tuple(f"{kind}({value})" for value in values)
+        self.names += new
+        self.kinds += (kind,) * len(new)
+        return len(self.names) - len(new)
 
     def key_shift(self, key: int) -> int:
         """Return the semitones by which what is written in C sounds higher in a key, -5 to 6."""
@@ -80,3 +82,21 @@ class Layout:
         table[1, self.end : self.end + self.positions] = np.arange(1, self.positions + 1)
         table[1, self.returned : self.returned + self.returns] = np.arange(1, self.returns + 1)
         return table
+
+    def shifts(self, semitones: Sequence[int]) -> npt.NDArray[np.int32]:
+        """(K, V) id maps that transpose by each number of semitones; see the tokenizers."""
+        at, size = self, len(self.names)
+        maps = np.tile(np.arange(size, dtype=np.int32), (len(semitones), 1))
+        first, last = at.pitch, at.pitch + len(PITCHES)
+        by = np.asarray(semitones, dtype=np.int32).reshape(-1, 1)
+        if at.keys:
+            shifts = np.array([at.key_shift(key) for key in range(at.keys)])
+            there = np.isin(shifts + by, shifts)
+            maps[:, at.key : at.key + at.keys] = np.where(there, at.key + (shifts + by) % at.keys, -1)
+            edge = np.arange(first, last)[None]
+            unsafe = (by != 0) & ((edge < first + at.keys) | (edge >= last - at.keys))
+            maps[:, first:last] = np.where(unsafe, -1, maps[:, first:last])
+            return maps
+        moved = maps[:, first:last] + by
+        maps[:, first:last] = np.where((moved >= first) & (moved < last), moved, -1)
+        return maps

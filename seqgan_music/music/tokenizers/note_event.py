@@ -29,33 +29,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.errors import ConfigError
-from seqgan_music.music.key_finding import best_signatures
 from seqgan_music.music.notes import LOWEST_PITCH, PITCHES, Meter, Note, Piece
 from seqgan_music.music.tokenizers import Decoded
 from seqgan_music.music.tokenizers._note_event_filling import NoteEventFilling
 from seqgan_music.music.tokenizers._note_event_language import (
     ALL_PITCHES,
     MOST_BARS,
-    MOST_HOLDS,
     Event,
     NoteEventGrammar,
     Span,
     Writer,
+    bits,
     centre,
     without_overlaps,
 )
 from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
 from seqgan_music.music.tokenizers._note_event_returns import returning
-
-_COMMON_TIME = Meter(0, 4, 4)
+from seqgan_music.music.tokenizers._preparing import COMMON_TIME, best_key, bounded, on_grid, spans_of
 
 
 class NoteEvent:
@@ -106,7 +102,7 @@ class NoteEvent:
         events, spans, _ = self._prepare(piece)
         if not events:
             return []
-        key = self._key([event[1] for event in events]) if self.options.keys else 0
+        key = best_key([event[1] for event in events], self.layout) if self.options.keys else 0
         again = returning(events, spans, self.options.returns)
         written = Writer(self.layout, spans, key=key, returning=again).write(events)
         return [[*written, self.layout.end_of_piece]]
@@ -150,21 +146,7 @@ class NoteEvent:
         With keys they change the key alone, and are -1 where it has no such neighbour within the octave, or where a
         pitch could leave the 88 keys in some key.
         """
-        at, size = self.layout, len(self.vocabulary)
-        maps = np.tile(np.arange(size, dtype=np.int32), (len(semitones), 1))
-        first, last = at.pitch, at.pitch + len(PITCHES)
-        by = np.asarray(semitones, dtype=np.int32).reshape(-1, 1)
-        if at.keys:
-            shifts = np.array([at.key_shift(key) for key in range(at.keys)])
-            there = np.isin(shifts + by, shifts)
-            maps[:, at.key :] = np.where(there, at.key + (shifts + by) % at.keys, -1)
-            edge = np.arange(first, last)[None]
-            unsafe = (by != 0) & ((edge < first + at.keys) | (edge >= last - at.keys))
-            maps[:, first:last] = np.where(unsafe, -1, maps[:, first:last])
-            return maps
-        moved = maps[:, first:last] + by
-        maps[:, first:last] = np.where((moved >= first) & (moved < last), moved, -1)
-        return maps
+        return self.layout.shifts(semitones)
 
     def effects(self) -> npt.NDArray[np.int32]:
         """(2, V) what each id does to bars and places: an `Effect` and its value in ticks."""
@@ -192,7 +174,7 @@ class NoteEvent:
                 raise ConfigError(f"{what} must be {f'1 to {most}' if most else 'at least 1'}, not {value}.")
         asked = ALL_PITCHES
         if pitches is not None:
-            asked = sum(1 << (pitch - LOWEST_PITCH) for pitch in set(map(int, pitches)) if pitch in PITCHES)
+            asked = bits(pitches)
             if not asked:
                 raise ConfigError("None of the pitches asked for is one of the 88 keys (21 to 108).")
         grammar = NoteEventGrammar(self.layout)
@@ -221,17 +203,6 @@ class NoteEvent:
         grammar = self.grammar(prefix=ids)
         return grammar.bar_start, grammar.bar_ticks
 
-    def _key(self, pitches: Sequence[int]) -> int:
-        """The signature that fits best of those in which every pitch has a name."""
-        counts = np.bincount(np.asarray(pitches) % 12, minlength=12)
-        lowest, highest = min(pitches), max(pitches)
-
-        def named(key: int) -> bool:
-            shift = self.layout.key_shift(key)
-            return lowest - shift in PITCHES and highest - shift in PITCHES
-
-        return next(key for key in best_signatures(counts) if named(key))
-
     def _prepare(self, piece: Piece) -> tuple[list[Event], list[Span], Counter[str]]:
         """Events in order, the spans of one meter that hold their onsets, and the counts of `normalise`."""
         changed: Counter[str] = Counter()  # `+=` keeps what is above 0 only
@@ -248,64 +219,11 @@ class NoteEvent:
                 "tempo changes left out": len(piece.tempos) - 1,
             }
         )
-        meters = piece.meters or (_COMMON_TIME,)
-        if piece.ticks_per_beat != self.ticks_per_beat:
-            up, down = self.ticks_per_beat, piece.ticks_per_beat
-            moved = sum((onset * up) % down > 0 or (length * up) % down > 0 for onset, _, length, _ in events)
-            changed += Counter({"notes moved to the grid": moved})
-            events = [_regrid(event, up, down) for event in events]
-            meters = tuple(Meter(_scaled(m.onset, up, down), m.numerator, m.denominator) for m in meters)
-        bins = self.layout.velocities
-        rounded = [(onset, pitch, length, _bin(loudness, bins)) for onset, pitch, length, loudness in events]
-        centres = [centre(index, bins) for index in range(max(1, bins))]
-        other = sum(event[3] != centres[new[3]] for event, new in zip(events, rounded, strict=True))
-        changed += Counter({"velocities rounded" if bins else "velocities left out": other})
+        rounded, meters = on_grid(piece, events, self.ticks_per_beat, self.layout.velocities, changed)
         rounded.sort()
         events = without_overlaps(rounded, changed)
-        spans = self._spans(meters, events[-1][0] if events else -1, changed)
-        return self._bounded(events, spans, changed), spans, changed
-
-    def _spans(self, meters: Sequence[Meter], last_onset: int, changed: Counter[str]) -> list[Span]:
-        """The stretches of one meter, each from a bar line on, up to the bar of the last onset."""
-        spans: list[Span] = []
-        for meter in meters:
-            token = _nearest_meter(meter.numerator, meter.denominator)
-            start, bar = 0, 0
-            if spans:
-                last = spans[-1]
-                crossed = -(-max(0, meter.onset - last.start) // last.bar_ticks)
-                start, bar = last.start + crossed * last.bar_ticks, last.bar + crossed
-                if start > last_onset or bar >= MOST_BARS:
-                    break
-                changed += Counter({"meter changes moved to a bar line": int(start != meter.onset)})
-                if not crossed:
-                    spans.pop()
-            changed += Counter({"meters replaced": int(METERS[token] != (meter.numerator, meter.denominator))})
-            if not spans or spans[-1].meter != token:
-                ticks = Meter(0, *METERS[token]).bar_ticks(self.ticks_per_beat)
-                spans.append(Span(start, bar, token, ticks))
-        return spans if last_onset >= 0 else []
-
-    def _bounded(self, events: list[Event], spans: list[Span], changed: Counter[str]) -> list[Event]:
-        """Leave out notes after the last bar there may be, and cut those that would need too many HOLDs."""
-        if not events:
-            return events
-        final = spans[-1]
-        stop = final.start + (MOST_BARS - final.bar) * final.bar_ticks
-        kept = [event for event in events if event[0] < stop]
-        changed += Counter({f"notes after bar {MOST_BARS}": len(events) - len(kept)})
-        shortest = min(span.bar_ticks for span in spans)
-        if max((event[2] for event in kept), default=0) <= (MOST_HOLDS + 1) * shortest:
-            return kept
-        ends = [span.start for span in spans[1:]] + [stop]
-        bounded, index = [], 0
-        for onset, pitch, duration, loudness in kept:
-            while onset >= ends[index]:
-                index += 1
-            longest = (MOST_HOLDS + 1) * spans[index].bar_ticks
-            changed += Counter({f"notes longer than {MOST_HOLDS + 1} bars cut": int(duration > longest)})
-            bounded.append((onset, pitch, min(duration, longest), loudness))
-        return bounded
+        spans = spans_of(meters, events[-1][0] if events else -1, self.ticks_per_beat, changed)
+        return bounded(events, spans, changed), spans, changed
 
     def _piece(self, events: Iterable[Event], meters: Iterable[tuple[int, int]]) -> Piece:
         """The piece of sorted events; `meters` are (tick, index), those after the last onset are left out."""
@@ -314,33 +232,4 @@ class NoteEvent:
         notes = tuple(Note(onset, pitch, duration, centres[v]) for onset, pitch, duration, v in events)
         last_onset = notes[-1].onset if notes else -1
         heard = tuple(Meter(tick, *METERS[index]) for tick, index in meters if tick <= last_onset)
-        return Piece(notes, self.ticks_per_beat, heard or (_COMMON_TIME,))
-
-
-@lru_cache(maxsize=1024)
-def _nearest_meter(numerator: int, denominator: int) -> int:
-    """Index of the meter itself, of one whose bar is as long or an equal part of a beat or more, or the nearest."""
-    if (numerator, denominator) in METERS:
-        return METERS.index((numerator, denominator))
-    lengths = [Fraction(4 * n, d) for n, d in METERS]
-    beats = Fraction(4 * numerator, denominator)
-    for parts in range(1, 1 + max(1, int(beats))):
-        same = [index for index, length in enumerate(lengths) if length * parts == beats]
-        if same:
-            return min(same, key=lambda index: abs(METERS[index][1] - denominator))
-    return min(range(len(METERS)), key=lambda index: abs(lengths[index] - beats))
-
-
-def _scaled(tick: int, up: int, down: int) -> int:
-    """`tick` on a grid of `up` instead of `down` ticks a beat, halves up."""
-    return (2 * tick * up + down) // (2 * down)
-
-
-def _regrid(event: Event, up: int, down: int) -> Event:
-    onset, pitch, duration, velocity = event
-    start = _scaled(onset, up, down)
-    return start, pitch, max(1, _scaled(onset + duration, up, down) - start), velocity
-
-
-def _bin(velocity: int, bins: int) -> int:
-    return min(max(velocity - 1, 0) * bins // 127, bins - 1) if bins else 0
+        return Piece(notes, self.ticks_per_beat, heard or (COMMON_TIME,))
