@@ -22,6 +22,7 @@ from seqgan_music.training import check
 
 NOTE_EVENT = tokenizers.create("note_event", {}, 12)
 LOUD = tokenizers.create("note_event", {"velocity_bins": 4, "keys": True}, 12)
+BAND = tokenizers.create("ensemble", {"velocity_bins": 2, "keys": True}, 12)
 FORM = tokenizers.create("note_event", {"returns": 8, "keys": True}, 12)
 
 
@@ -64,19 +65,19 @@ def onsets_by_the_decoder(tokenizer: tokenizers.Tokenizer, ids: list[int]) -> li
 
 
 @settings(deadline=None)
-@given(pieces(), st.sampled_from([NOTE_EVENT, LOUD, FORM]))
+@given(pieces(), st.sampled_from([NOTE_EVENT, LOUD, FORM, BAND]))
 def test_the_clock_tells_bar_and_place_of_every_note(piece: Piece, tokenizer: tokenizers.Tokenizer) -> None:
     for ids in tokenizer.encode(piece):
         assert onsets_by_the_clock(tokenizer, ids) == onsets_by_the_decoder(tokenizer, ids)
 
 
-@given(st.integers(0, 10_000))
-def test_it_does_so_in_whatever_the_grammar_allows(seed: int) -> None:
-    rng, grammar, ids = np.random.default_rng(seed), NOTE_EVENT.grammar(), []
+@given(st.integers(0, 10_000), st.sampled_from([NOTE_EVENT, BAND]))
+def test_it_does_so_in_whatever_the_grammar_allows(seed: int, tokenizer: tokenizers.Tokenizer) -> None:
+    rng, grammar, ids = np.random.default_rng(seed), tokenizer.grammar(), []
     while len(ids) < 60 and not grammar.finished:
         ids.append(int(rng.choice(np.flatnonzero(grammar.allowed()))))
         grammar.advance(ids[-1])
-    assert onsets_by_the_clock(NOTE_EVENT, ids) == onsets_by_the_decoder(NOTE_EVENT, ids)
+    assert onsets_by_the_clock(tokenizer, ids) == onsets_by_the_decoder(tokenizer, ids)
 
 
 @given(st.lists(st.integers(0, len(NOTE_EVENT.vocabulary) + 1), max_size=40))

@@ -122,6 +122,7 @@ class Composer:
         """
         check_seeds(seed, count)
         check_candidates(candidates)
+        self._check_program(controls)
         tempo = controls.tempo or self._tempo(primer)
         program = controls.program
         if program is None:
@@ -215,6 +216,7 @@ class Composer:
         check_seeds(seed, 1)
         check_candidates(candidates)
         check_controls(controls)
+        self._check_program(controls)
         count = len(bars_of(primer.piece))
         kept = frozenset(kept_bars(count, keep, name=primer.piece.name or "the piece"))
         rewriting = Rewriting(primer, kept, self._holds_loudness, self._own_tempo() is None)
@@ -369,6 +371,11 @@ class Composer:
     @property
     def _holds_loudness(self) -> bool:
         return any(name.startswith("VELOCITY") for name in self.tokenizer.vocabulary)
+
+    def _check_program(self, controls: Controls) -> None:
+        """Raise ConfigError where an instrument is asked for and the tokenizer's notes have theirs."""
+        if controls.program is not None and any(name.startswith("PROGRAM(") for name in self.tokenizer.vocabulary):
+            raise ConfigError("This run writes its own instruments: leave --program out.")
 
     def _own_tempo(self) -> float | None:
         """The tempo of a tokenizer that counts time in seconds, which nothing else may change."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from seqgan_music.compose.bars import bars_of
 from seqgan_music.config import ReadingConfig
 from seqgan_music.errors import InputError
-from seqgan_music.music.notes import Meter, Piece
+from seqgan_music.music.notes import Meter, Note, Piece
 from seqgan_music.music.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -122,10 +122,22 @@ def new_notes(piece: Piece, primer: Primer | None) -> Piece:
 
 def as_loud(piece: Piece, primer: Primer) -> Piece:
     """Return a piece with the primer's notes as loud as they were, and the others as their median."""
-    loudness = {(note.onset, note.pitch): note.velocity for note in primer.source.notes}
-    median = median_low(loudness.values())
-    notes = [replace(note, velocity=loudness.get((note.onset, note.pitch), median)) for note in piece.notes]
+    loudness = loudness_in(primer.source)
+    median = median_low(note.velocity for note in primer.source.notes)
+    notes = [replace(note, velocity=loudness(note, median)) for note in piece.notes]
     return replace(piece, notes=tuple(notes))
+
+
+def loudness_in(piece: Piece) -> Callable[[Note, int], int]:
+    """Return a look-up of how loud a note is in a piece: by its instrument, else by any; else the value given."""
+    own = {(note.onset, note.pitch, note.instrument): note.velocity for note in piece.notes}
+    of_any = {(note.onset, note.pitch): note.velocity for note in piece.notes}
+
+    def loudness(note: Note, otherwise: int) -> int:
+        found = own.get((note.onset, note.pitch, note.instrument))
+        return of_any.get((note.onset, note.pitch), otherwise) if found is None else found
+
+    return loudness
 
 
 def _open_end(ids: Iterable[int], tokenizer: Tokenizer) -> list[int]:

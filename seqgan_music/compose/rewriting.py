@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from seqgan_music.compose.bars import bars_of
 from seqgan_music.compose.controls import Controls
-from seqgan_music.compose.primers import Primer
+from seqgan_music.compose.primers import Primer, loudness_in
 from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import Bar, Note, Piece
 
@@ -102,10 +102,10 @@ class Rewriting:
 
     def kept_notes(self, *, after: int | None = None) -> list[Note]:
         """Return the notes that stay, and, with `after`, those of all bars from that tick on."""
-        loudness = {(note.onset, note.pitch): note.velocity for note in self.primer.source.notes}
+        loudness = loudness_in(self.primer.source)
         notes = self.primer.piece.notes
         if self.in_ticks:
-            notes = tuple(replace(n, velocity=loudness.get((n.onset, n.pitch), n.velocity)) for n in notes)
+            notes = tuple(replace(n, velocity=loudness(n, n.velocity)) for n in notes)
         inside = [
             (bar.start, bar.end)
             for number, bar in enumerate(self.bars, 1)
@@ -132,10 +132,12 @@ class Rewriting:
 
 
 def changed_share(before: Piece, after: Piece) -> float:
-    """Return the share of notes that differ, 0..1: 1 - 2 |A & B| / (|A| + |B|) of (onset, pitch, duration).
+    """Return the share of notes that differ, 0..1: 1 - 2 |A & B| / (|A| + |B|), of notes but for their loudness.
 
     Of the notes of both pieces, those without a counterpart in the other (1 - Dice's coefficient); NaN for silence.
     """
-    one, other = (Counter((n.onset, n.pitch, n.duration) for n in piece.notes) for piece in (before, after))
+    one, other = (
+        Counter((n.onset, n.pitch, n.duration, n.instrument) for n in piece.notes) for piece in (before, after)
+    )
     total = one.total() + other.total()
     return 1 - 2 * (one & other).total() / total if total else float("nan")
