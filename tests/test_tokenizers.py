@@ -462,7 +462,7 @@ def test_bars_of_a_piece_on_the_grid_stay_as_they_are(piece: Piece) -> None:
     usual = tuple(
         meter for meter in piece.meters if (meter.numerator, meter.denominator) in strategies.USUAL_METERS
     )
-    on_grid = replace(piece, ticks_per_beat=12, meters=(Meter(0, 3, 4), *(m for m in usual if m.onset)))
+    on_grid = replace(piece.tuned, ticks_per_beat=12, meters=(Meter(0, 3, 4), *(m for m in usual if m.onset)))
     normal, _ = note_event().normalise(on_grid)
     assert list(normal.bars()) == list(on_grid.bars())
 

@@ -105,7 +105,8 @@ class PackedPiece:
     def tuned(self) -> Array:
         """The notes but for drums."""
         instrument = self.notes[:, 4]
-        return self.notes[(instrument == UNSAID) | (instrument % PROGRAMS != DRUMS)]
+        tuned: Array = self.notes[(instrument == UNSAID) | (instrument % PROGRAMS != DRUMS)]
+        return tuned
 
     @cached_property
     def digest(self) -> str:

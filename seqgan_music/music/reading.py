@@ -259,7 +259,7 @@ def _score(
         for group in groups:
             title = f"channel {group[0] + 1}" if len(groups) > 1 else track.name
             program = track.programs.get(group[0], elsewhere.get(group[0], 0))
-            notes = []
+            notes: list[Note] = []
             for channel in group:
                 raw, pedal = track.notes[channel], controls.get((channel, smf.PEDAL), ())
                 notes += map(on_grid, controllers.sustained(raw, pedal, counts, most) if pedal else raw)
