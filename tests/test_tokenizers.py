@@ -645,7 +645,7 @@ def test_steps_in_beats_do_not_hear_the_tempo() -> None:
 @example(melody("60:7 62:1 64:400", tempos=(Tempo(0, 33.0), Tempo(3, 200.0))))
 @quick
 def test_each_step_is_the_highest_pitch_at_its_instant(piece: Piece) -> None:
-    spans = [(piece.seconds_at(note.onset), piece.seconds_at(note.end), note.pitch) for note in piece.notes]
+    spans = [(piece.seconds_at(note.onset), piece.seconds_at(note.end), note.pitch) for note in piece.tuned.notes]
     # One row holds all of it, so that none is left out.
     for instant, token in enumerate(joined(grid(length=20_000).encode(piece))[:3000:11]):
         at = 0.4 * 11 * instant

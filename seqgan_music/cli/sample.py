@@ -152,6 +152,7 @@ def _changed(composition: Composition) -> str:
 
 def _result(files: Sequence[Path], composition: Composition, max_copy: int | None) -> dict[str, Any]:
     from seqgan_music.compose import bars_of
+    from seqgan_music.music.arrangement import Arrangement
 
     piece = composition.piece
     result = {
@@ -166,6 +167,9 @@ def _result(files: Sequence[Path], composition: Composition, max_copy: int | Non
         "dropped": dict(composition.dropped),
         "finished": composition.finished,
     }
+    instruments = [track.name for track in Arrangement.of(piece).tracks if track.name]
+    if instruments:
+        result["instruments"] = instruments
     if composition.changed is not None:
         result["changed"] = round(composition.changed, 4)
     if composition.effective is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from seqgan_music.errors import InputError, OutputError, RunError
-from seqgan_music.music.notes import Meter, Note, Piece, Tempo
+from seqgan_music.music.notes import PROGRAMS, UNSAID, Meter, Note, Piece, Tempo
 from seqgan_music.run_folders import check_run
 
 FILE = "ratings.jsonl"
@@ -108,7 +108,7 @@ def _to_json(piece: Piece) -> dict[str, Any]:
         "meters": [(m.onset, m.numerator, m.denominator) for m in piece.meters],
         "qpm": piece.tempos[0].qpm,
         "program": piece.program,
-        "notes": [(n.onset, n.pitch, n.duration, n.velocity) for n in piece.notes],
+        "notes": [(n.onset, n.pitch, n.duration, n.velocity, n.instrument) for n in piece.notes],
     }
 
 
@@ -119,8 +119,14 @@ def _piece(document: Mapping[str, Any]) -> Piece:
     ticks_per_beat = _whole(document["ticks_per_beat"], 1, 960)
     most = MOST_BEATS * ticks_per_beat
     notes = [
-        Note(_whole(onset, 0, most), _whole(pitch, 0, 127), _whole(duration, 1, most), _whole(velocity, 1, 127))
-        for onset, pitch, duration, velocity in document["notes"]
+        Note(
+            _whole(onset, 0, most),
+            _whole(pitch, 0, 127),
+            _whole(duration, 1, most),
+            _whole(velocity, 1, 127),
+            *(_whole(value, UNSAID, MOST_NOTES * PROGRAMS) for value in instrument),  # older ratings have none
+        )
+        for onset, pitch, duration, velocity, *instrument in document["notes"]
     ]
     meters = [
         Meter(_whole(onset, 0, most), _whole(numerator, 1, 255), _whole(denominator, 1, 256))

@@ -126,9 +126,13 @@ class Renderings:
 def changed_bars(before: Piece, after: Piece) -> list[int]:
     """Return the bars, from 0, of a piece in which other notes begin than in the same bars of another."""
 
-    def begun(piece: Piece) -> list[set[tuple[int, int, int]]]:
+    def begun(piece: Piece) -> list[set[tuple[int, int, int, int]]]:
         return [
-            {(n.onset - bar.start, n.pitch, n.duration) for n in piece.notes if bar.start <= n.onset < bar.end}
+            {
+                (n.onset - bar.start, n.pitch, n.duration, n.instrument)
+                for n in piece.notes
+                if bar.start <= n.onset < bar.end
+            }
             for bar in bars_of(piece)
         ]
 
@@ -139,15 +143,16 @@ def changed_bars(before: Piece, after: Piece) -> list[int]:
 def score_of_sound(piece: Piece) -> dict[str, Any]:
     """Return what is needed to draw a piece and to follow it: notes and bars, in beats, and the seconds of a beat.
 
-    Notes are [onset, duration, pitch, velocity]. Every piece of the studio has one tempo, so that a place in beats
-    and one in seconds differ by a factor alone.
+    Notes, but for drums, are [onset, duration, pitch, velocity]. Every piece of the studio has one tempo, so that
+    a place in beats and one in seconds differ by a factor alone.
     """
     ticks = piece.ticks_per_beat
     bars = bars_of(piece)
     end = max([piece.end, *(bar.end for bar in bars)])
     return {
         "notes": [
-            [round(n.onset / ticks, 4), round(n.duration / ticks, 4), n.pitch, n.velocity] for n in piece.notes
+            [round(n.onset / ticks, 4), round(n.duration / ticks, 4), n.pitch, n.velocity]
+            for n in piece.tuned.notes
         ],
         "bars": [[round(bar.start / ticks, 4), round(bar.end / ticks, 4)] for bar in bars],
         "beats": round(end / ticks, 4),
