@@ -86,7 +86,7 @@ def load(run: Path, name: str) -> tuple[Tensors, dict[str, Any]]:
         raise RunError(f"{path} cannot be read: {_reason(error)}.{_ADVICE}") from None
     if document.get("format") != FORMAT:
         raise RunError(f"{path} has format {document.get('format')!r}; this version reads {FORMAT}.{_ADVICE}")
-    file = path.with_name(Path(document["file"]).name)
+    file = path.parent / Path(document["file"]).name
     try:
         if file.suffix != ".safetensors":
             raise ValueError("only safetensors files are loaded")
