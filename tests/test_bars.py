@@ -16,6 +16,7 @@ from seqgan_music.errors import ConfigError
 from seqgan_music.learning import discriminators, truncation
 from seqgan_music.learning.bars import BEYOND, Bars, Scale, Windows
 from seqgan_music.learning.discriminators.bar_windows import BarWindows
+from seqgan_music.music import tokenizers
 from seqgan_music.tokenset import Effect
 
 # Id 0 opens a bar, id 3 ends the sequence, 1 and 2 do nothing.
@@ -106,6 +107,16 @@ def test_the_bar_of_a_note_is_the_decoders(seed: int) -> None:
     pitches = [i for i, token in enumerate(ids) if NOTE_EVENT.vocabulary[token].startswith("PITCH")]
     assert of[pitches].tolist() == [bar for bar, _, _ in onsets_by_the_decoder(NOTE_EVENT, ids)]
     assert of.tolist() == sorted(of.tolist())
+
+
+def test_what_says_that_a_bar_comes_again_stands_in_that_bar() -> None:
+    names = ["METER(3/4)", "BAR", "PITCH(67)", "END(36)", "RETURN(1)", "PITCH(67)", "END(36)"]
+    names += ["BAR", "RETURN(1)", "PITCH(67)", "END(36)", "RETURN(2)", "AT(12)", "RETURN(1)"]
+    told = tokenizers.create("note_event", {"returns": 4}, 12)
+    ids = torch.tensor([[told.vocabulary.index(name) for name in names]])
+    # The last AT takes back what the RETURN before it had begun: bars do not fall.
+    expected = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3]
+    assert Bars(len(told.vocabulary), told.effects()).of(ids).tolist() == [expected]
 
 
 def made(**options: object) -> BarWindows:

@@ -1,8 +1,8 @@
 """Bars of token sequences: which bar every token stands in, and windows of whole bars on a grid.
 
-A token stands in the bar of the onset that is being written when it has been read (`clock.Reading.cycle`), which
-never falls; what comes before the first bar, such as a key, stands in bar 0. Where ids have no time, every token is
-a bar of its own. After a sequence's end id there is no bar.
+A token stands in the bar of the onset that is being written when it has been read (`clock.Reading.cycle`), one that
+says which bar comes again in the bar that it opens. Bars never fall; what comes before the first, such as a key,
+stands in bar 0. Where ids have no time, every token is a bar of its own. After a sequence's end id there is no bar.
 
 A `Scale` lays windows of `bars` bars on a grid of `hop` bars, clipped to the sequence at both its ends, so that
 every bar lies in exactly bars / hop windows, the first and the last bar, too.
@@ -84,18 +84,25 @@ class Bars(nn.Module):
         return self.clock.start(count)
 
     def advance(self, tokens: Tensor, now: Reading) -> Reading:
-        """Return the reading after one token (N,) more; its `cycle` is the token's bar, -1 before the first."""
+        """Return the reading after one token (N,) more."""
         if self.timed:
             return self.clock.advance(tokens, now)
         return replace(now, cycle=now.cycle + 1)
 
+    def after(self, reading: Reading, before: Tensor | None) -> Tensor:
+        """Return the bar (N,) of the token that the reading is after; that of the token before it is `before`."""
+        bar = torch.maximum(reading.cycle, reading.returning).clamp(min=0)
+        return bar if before is None else torch.maximum(bar, before)
+
     def follow(self, ids: Tensor) -> tuple[Tensor, list[Reading]]:
         """Return the bar of each id (B, T), as (B, T), and the reading after each step."""
         now, readings = self.start(len(ids)), []
+        bars: list[Tensor] = []
         for column in ids.unbind(1):
             now = self.advance(column, now)
             readings.append(now)
-        return torch.stack([reading.cycle for reading in readings], 1).clamp(min=0), readings
+            bars.append(self.after(now, bars[-1] if bars else None))
+        return torch.stack(bars, 1), readings
 
     def of(self, ids: Tensor) -> Tensor:
         """Return the bar of each id (B, T), as (B, T): from 0 on, never falling, BEYOND after the first end id."""

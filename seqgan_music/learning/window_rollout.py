@@ -115,7 +115,8 @@ def complete(
             next_start += 1
         if next_start > first:
             chosen = slice(first, next_start)
-            rooms.join(given, readings[step - 1], starts.row[chosen], horizon[chosen], first)
+            row = starts.row[chosen]
+            rooms.join(given, readings[step - 1], of[row, step - 1], row, horizon[chosen], first)
         if rooms.count == 0:
             continue
         drawn, bar = rooms.draw(rng)
@@ -137,6 +138,7 @@ class _Rooms:
         device = policy.device
         self._reading = bars.start(0)
         self._tokens = torch.zeros(0, dtype=torch.long, device=device)
+        self._bar = torch.zeros(0, dtype=torch.long, device=device)
         self.owner = torch.zeros(0, dtype=torch.long, device=device)
         """(count,) the completion that each row is."""
         self.horizon = torch.zeros(0, dtype=torch.long, device=device)
@@ -154,10 +156,13 @@ class _Rooms:
         uniforms = torch.rand(self.count, generator=rng, device=self._policy.device)
         self._tokens = next_tokens(self._policy, self._state.first(self.count), uniforms)
         self._reading = self._bars.advance(self._tokens, self._reading)
-        return self._tokens, self._reading.cycle.clamp(min=0)
+        self._bar = self._bars.after(self._reading, self._bar)
+        return self._tokens, self._bar
 
-    def join(self, given: StepState, reading: Reading, row: Tensor, horizon: Tensor, first: int) -> None:
-        """Let R rollouts begin at each of some sequences (J,), whose number among all starts is `first` and on."""
+    def join(
+        self, given: StepState, reading: Reading, bar: Tensor, row: Tensor, horizon: Tensor, first: int
+    ) -> None:
+        """Let R rollouts begin in sequences `row` (J,), now in bar (J,); the first start's number is `first`."""
         source = row.repeat_interleave(self._rollouts)
         self._make_room(self.count + len(source), given)
         assert self._state is not None
@@ -168,6 +173,7 @@ class _Rooms:
         self._reading = Reading(*(torch.cat(pair) for pair in pairs))
         number = torch.arange(len(source), device=source.device) + first * self._rollouts
         self.owner = torch.cat([self.owner, number])
+        self._bar = torch.cat([self._bar, bar.repeat_interleave(self._rollouts)])
         self.horizon = torch.cat([self.horizon, horizon.repeat_interleave(self._rollouts)])
 
     def leave(self, staying: Tensor) -> None:
@@ -184,6 +190,7 @@ class _Rooms:
         order[holes] = movers
         kept = order[:left]
         self._tokens, self.owner, self.horizon = self._tokens[kept], self.owner[kept], self.horizon[kept]
+        self._bar = self._bar[kept]
         self._reading = Reading(*(part[kept] for part in self._reading.tensors()))
         self.count = left
 
