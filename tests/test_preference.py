@@ -291,7 +291,8 @@ def test_rate(
     assert "Taste learnt from 2 up and 2 down" in command(*files[2:], "--down")[1]
     assert [rating.liked for rating in ratings.load(run)] == [True, True, False, False]
     for arguments, message in [
-        ([files[0]], "Say --up or --down"),
+        ([files[0]], "Say --up, --down or --remove, one of them"),
+        ([files[0], "--up", "--remove"], "Say --up, --down or --remove, one of them"),
         ([files[0], str(tmp_path / "none.mid"), "--up"], "none.mid is not there"),
         ([str(run / "config.toml"), "--up"], "is of no known kind"),
         ([files[0], "--up", "--run", str(tmp_path)], "is not a run"),
@@ -300,3 +301,6 @@ def test_rate(
         assert code == 2
         assert message in said
     assert len(ratings.load(run)) == 4  # a file that cannot be read costs no half
+    assert "until there are 2 of each" in command(files[2], "--remove")[1]
+    assert [rating.liked for rating in ratings.load(run)] == [True, True, False]
+    assert command(files[2], "--remove") == (2, f"seqgan-music: {run} has no rating of this music.\n")

@@ -46,6 +46,21 @@ def test_the_later_of_two_ratings_of_the_same_notes_counts(run: Path) -> None:
     assert len((run / ratings.FILE).read_bytes().splitlines()) == 3  # only ever added to
 
 
+def test_what_is_taken_back_is_gone_and_can_be_said_again(run: Path) -> None:
+    for piece, liked in [(HIGH, True), (LOW, True), (HIGH, None)]:
+        ratings.add(run, piece, liked)
+    before = (run / ratings.FILE).read_bytes()
+    assert [(r.piece, r.liked) for r in ratings.load(run)] == [(LOW, True)]
+    ratings.add(run, HIGH, liked=False)
+    assert [(r.piece, r.liked) for r in ratings.load(run)] == [(LOW, True), (HIGH, False)]
+    after = (run / ratings.FILE).read_bytes()
+    assert after.startswith(before)  # only ever added to
+    # A line that was left unfinished takes nothing back.
+    ratings.add(run, LOW, liked=None)
+    (run / ratings.FILE).write_bytes((run / ratings.FILE).read_bytes()[:-20])
+    assert [(r.piece, r.liked) for r in ratings.load(run)] == [(LOW, True), (HIGH, False)]
+
+
 def test_an_unfinished_line_costs_no_other_rating(run: Path) -> None:
     ratings.add(run, HIGH, liked=True)
     whole = (run / ratings.FILE).read_bytes()

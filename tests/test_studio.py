@@ -399,6 +399,12 @@ def test_a_thumb_is_kept_with_the_run(page: FlaskClient, runs: Path) -> None:
     assert known["told"].startswith("Taste learnt from 2 up and 2 down")
     assert {piece["id"] for piece in pieces} <= known["liking"].keys()
     assert [rating.liked for rating in ratings.load(runs / name)] == [True, True, False, False]
+    for piece in pieces[2:]:  # without them nothing is known of the taste
+        answer = page.post(f"/api/candidates/{piece['id']}/rating", json={"liked": None})
+    assert (answer.status_code, answer.get_json()["liked"]) == (200, None)
+    assert set(answer.get_json()["liking"].values()) == {None}
+    assert [rating.liked for rating in ratings.load(runs / name)] == [True, True]
+    assert page.post(f"/api/candidates/{pieces[0]['id']}/rating", json={}).status_code == 400
     bundled = written(page)
     answer = page.post(f"/api/candidates/{bundled['id']}/rating", json={"liked": True})
     assert (answer.status_code, answer.get_json()["error"].partition(":")[0]) == (400, "Not rated")

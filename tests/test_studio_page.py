@@ -283,7 +283,7 @@ def test_more_like_one_are_put_beside_it(page: Page) -> None:
     assert page.run("document.querySelector('.group h2').textContent") == "More like A"
 
 
-def test_a_thumb_stays(page: Page, runs: Path) -> None:
+def test_a_thumb_stays_until_it_is_pressed_again(page: Page, runs: Path) -> None:
     write(page, 1)
     before = len(ratings.load(runs / "tunes"))
     page.run("document.querySelector('.thumbs button').click()")
@@ -291,6 +291,10 @@ def test_a_thumb_stays(page: Page, runs: Path) -> None:
     found = ratings.load(runs / "tunes")
     assert len(found) == before + 1
     assert found[-1].liked
+    # The same one again takes it back.
+    page.run("document.querySelector('.thumbs button').click()")
+    page.wait_until("document.querySelector('.thumbs button').getAttribute('aria-pressed') === 'false'", 20)
+    assert len(ratings.load(runs / "tunes")) == before
 
 
 def test_a_reload_brings_everything_back(page: Page, address: str) -> None:

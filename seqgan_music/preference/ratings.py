@@ -2,7 +2,7 @@
 
 A line holds the notes themselves, so that a rating outlives the file that was rated. A line that a killed process
 left unfinished is passed over, and the next one begins on a line of its own. Of two ratings of the same notes the
-later one counts.
+later one counts; a rating is taken back by one more line, in which nothing is said of them.
 """
 
 from __future__ import annotations
@@ -38,14 +38,21 @@ class Rating:
     liked: bool
 
 
-def add(run: Path, piece: Piece, liked: bool) -> None:
-    """Keep one rating. Raises RunError, InputError for a piece without notes or with too many, OutputError."""
+def add(run: Path, piece: Piece, liked: bool | None) -> None:
+    """Keep one rating; None takes back what was said of these notes.
+
+    Raises RunError, InputError for a piece without notes or with too many, OutputError.
+    """
     check_run(run)
     if not piece.notes:
         raise InputError("There is no note to rate in this piece.")
     if len(piece.notes) > MOST_NOTES:
         raise InputError(f"A piece of {len(piece.notes):,} notes is too long to rate: {MOST_NOTES:,} at most.")
-    document = {"liked": bool(liked), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "piece": _to_json(piece)}
+    document = {
+        "liked": liked if liked is None else bool(liked),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "piece": _to_json(piece),
+    }
     line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
     if _read(line) is None:
         raise InputError(f"This piece cannot be rated: it lasts more than {MOST_BEATS:,} beats, or is odd.")
@@ -67,9 +74,9 @@ def add(run: Path, piece: Piece, liked: bool) -> None:
 
 
 def load(run: Path) -> list[Rating]:
-    """Return the ratings of a run in the order of their (last) giving; lines that are none are passed over.
+    """Return the ratings of a run in the order of their (last) giving, those taken back left out.
 
-    Raises RunError where the run or its file cannot be read.
+    Lines that are none are passed over. Raises RunError where the run or its file cannot be read.
     """
     check_run(run)
     path = run / FILE
@@ -83,21 +90,25 @@ def load(run: Path) -> list[Rating]:
         raise RunError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
     latest: dict[Piece, bool] = {}
     for line in data.split(b"\n"):
-        rating = _read(line)
-        if rating is not None:
-            latest.pop(rating.piece, None)
-            latest[rating.piece] = rating.liked
+        said = _read(line)
+        if said is not None:
+            piece, liked = said
+            latest.pop(piece, None)
+            if liked is not None:
+                latest[piece] = liked
     return [Rating(piece, liked) for piece, liked in latest.items()]
 
 
-def _read(line: bytes) -> Rating | None:
+def _read(line: bytes) -> tuple[Piece, bool | None] | None:
+    """Return a piece and what is said of it; None for a line that says nothing that can be read."""
     if not line.strip():
         return None
     try:
         document = json.loads(line)
-        if not isinstance(document["liked"], bool):
+        liked = document["liked"]
+        if liked is not None and not isinstance(liked, bool):
             return None
-        return Rating(_piece(document["piece"]), document["liked"])
+        return _piece(document["piece"]), liked
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 

@@ -276,7 +276,7 @@ class Workshop:
         return Job(work, expected=opened.expected("rewrite", len(bars)))
 
     def rate(self, name: str, settings: dict[str, Any]) -> dict[str, Any]:
-        """Keep a thumb with the run, and return what is known of the person's taste by now.
+        """Keep a thumb with the run, or take it back, and return what is known of the person's taste by now.
 
         Raises ConfigError, GoneError, RunError, OutputError.
         """
@@ -284,8 +284,8 @@ class Workshop:
         from seqgan_music.preference import ratings
 
         liked = Asked(settings, asking.RATE).flag("liked")
-        if liked is None:
-            raise ConfigError("liked must be true or false.")
+        if "liked" not in settings:
+            raise ConfigError("liked must be true, false, or null to take a thumb back.")
         candidate = self.find(name)
         opened = self.open_run(candidate.run)
         if why := no_ratings(opened):
@@ -294,8 +294,10 @@ class Workshop:
             ratings.add(opened.folder, candidate.piece, liked)
             taste = preference.fit(opened.folder)
         others = [one for one in self.candidates.newest(_RATED_AT_ONCE) if one.run == candidate.run]
-        scores = [] if taste.neutral else taste.scores([one.piece for one in others]).tolist()
-        liking = {one.id: round(score, 3) for one, score in zip(others, scores, strict=bool(scores))}
+        liking: dict[str, float | None] = {one.id: None for one in others}
+        if not taste.neutral:
+            scores = taste.scores([one.piece for one in others]).tolist()
+            liking = {one.id: round(score, 3) for one, score in zip(others, scores, strict=True)}
         return {"liked": liked, "told": taste.describe(), "liking": liking}
 
     def _candidate(

@@ -97,7 +97,8 @@ export class Card {
 
   // Shows how likely it is that the person likes it, by what they rated so far.
   likely(liking) {
-    const value = (this.piece.liking = liking[this.piece.id] ?? this.piece.liking);
+    if (this.piece.id in liking) this.piece.liking = liking[this.piece.id]; // null where thumbs say nothing any more
+    const value = this.piece.liking;
     this.taste.hidden = value === null;
     if (value !== null) this.taste.textContent = `to your taste: ${Math.round(100 * value)} of 100`;
   }

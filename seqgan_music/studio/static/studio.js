@@ -32,7 +32,8 @@ const studio = {
     refresh();
     remember();
   },
-  rate: async (card, liked) => {
+  rate: async (card, thumb) => {
+    const liked = card.take.liked === thumb ? null : thumb; // the same one again takes it back
     try {
       const known = await api.rate(card.piece.id, liked);
       card.rated(liked);
