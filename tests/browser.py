@@ -62,6 +62,14 @@ class Page:
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._read()
 
+    def wait_for_address(self, beginning: str) -> None:
+        """Wait until the page that was opened has led on to an address that begins so; no script runs meanwhile."""
+        while not any(
+            event["method"] == "Page.frameNavigated" and event["params"]["frame"]["url"].startswith(beginning)
+            for event in self.events
+        ):
+            self._read()
+
     def run(self, script: str) -> Any:
         """Run a script as if by a user's gesture, wait for what it promises, and return its value."""
         answer = self.call(
@@ -80,7 +88,7 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
-    def wait_until(self, condition: str, seconds: float = 20) -> None:
+    def wait_until(self, condition: str, seconds: float = 120) -> None:
         """Wait for a condition of the page."""
         script = f"""(async () => {{
           const end = performance.now() + {1000 * seconds};

@@ -27,6 +27,7 @@ _HEADERS = (
     "Range",
     "If-None-Match",
     "Accept",
+    "Cookie",
 )
 _HEADER_VALUES = (
     *("", "null", "evil.example", HERE, "application/json", "text/plain", "multipart/form-data; boundary=x"),
@@ -80,6 +81,7 @@ class Studio(Reader):
             ("POST", "/api/like", {"candidate": "C", "count": 1, "seed": 1, "distance": 0.4, "temperature": 1.0}),
             ("POST", "/api/rewrite", {"candidate": "C", "bars": [0], "seed": 1, "temperature": 1.2}),
             ("POST", "/api/candidates/C/rating", {"liked": True}),
+            ("POST", "/api/candidates/C/rating", {"liked": None}),
             ("GET", "/api/jobs/J", None),
             ("DELETE", "/api/jobs/J", None),
             ("GET", "/api/candidates/C", None),
@@ -129,7 +131,7 @@ class Studio(Reader):
     @cached_property
     def _page(self) -> tuple[Any, Any, str]:
         """The studio, its client, and the name of a piece that is there."""
-        from seqgan_music.studio import jobs
+        from seqgan_music.studio import guard, jobs
         from seqgan_music.studio.app import create_app
         from seqgan_music.studio.runs import Runs
         from seqgan_music.studio.workshop import Workshop
@@ -154,7 +156,9 @@ class Studio(Reader):
 
         studio.jobs.add = add  # type: ignore[method-assign]
         studio.jobs.find = lambda name: self.jobs[-1] if name == "J" and self.jobs else None  # type: ignore[method-assign]
-        page = create_app(studio, PORT).test_client()
+        key = guard.Key()
+        page = create_app(studio, PORT, key).test_client()
+        page.get("/", base_url=HERE, query_string={"token": key.token})  # from here on it has the cookie
         made = page.post("/api/compose", base_url=HERE, json={"run": "run", "bars": 1, "seed": 1})
         assert made.status_code == 202, made.get_data(as_text=True)
         (candidate,) = self.jobs[-1].results

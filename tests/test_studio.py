@@ -67,10 +67,21 @@ class Browser(FlaskClient):
         return super().open(*arguments, **{"base_url": HERE, **options})
 
 
-def client(studio: Workshop) -> FlaskClient:
-    app = create_app(studio, PORT)
+KEY = guard.Key()
+
+
+def stranger(studio: Workshop, *, keeps_cookies: bool = True) -> FlaskClient:
+    """Somebody on this machine who has not seen the terminal."""
+    app = create_app(studio, PORT, KEY)
     app.test_client_class = Browser
-    return app.test_client()
+    return app.test_client(use_cookies=keeps_cookies)
+
+
+def client(studio: Workshop) -> FlaskClient:
+    """Who has opened the page by its whole address."""
+    made = stranger(studio)
+    assert made.get("/", query_string={"token": KEY.token}).status_code == 200
+    return made
 
 
 @pytest.fixture
@@ -83,7 +94,7 @@ def done(page: FlaskClient, answer: Any) -> dict[str, Any]:
     """Wait for the job that was taken, and return its last state."""
     assert answer.status_code == 202, answer.get_data(as_text=True)
     job = answer.get_json()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while job["state"] in ("waiting", "running"):
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -239,13 +250,49 @@ def test_strangers_are_refused_everywhere(page: FlaskClient, headers: dict[str, 
         assert "answers only" in answer.get_json()["error"]
 
 
-def test_its_own_page_and_a_link_to_it_are_welcome(page: FlaskClient) -> None:
+def test_its_own_page_and_a_link_to_it_are_welcome(page: FlaskClient, studio: Workshop) -> None:
     own = {"Origin": HERE, "Sec-Fetch-Site": "same-origin"}
     assert page.get("/api/studio", headers=own).status_code == 200
-    assert page.get("/api/studio", headers={"Host": f"localhost:{PORT}"}).status_code == 200
+    elsewhere = {"Host": f"localhost:{PORT}", "Cookie": f"seqgan-music-{PORT}={KEY.cookie}"}
+    assert stranger(studio, keeps_cookies=False).get("/api/studio", headers=elsewhere).status_code == 200
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     assert page.get("/", headers=link).status_code == 200
     assert page.post("/api/compose", json={}, headers=link).status_code == 403
+
+
+def test_without_the_token_every_route_is_refused_in_a_sentence(studio: Workshop) -> None:
+    app = create_app(studio, PORT, KEY)
+    rules = [rule.rule.replace("<name>", "x").replace("<suffix>", "mid") for rule in app.url_map.iter_rules()]
+    assert len(rules) > 10
+    page = stranger(studio, keeps_cookies=False)  # so that it sends what it is told to
+    assert page.get("/api/studio", headers={"Cookie": f"seqgan-music-{PORT}={KEY.cookie}"}).status_code == 200
+    for cookie in (None, "", KEY.token, KEY.cookie[:-1], "\N{SNOWMAN}".encode().decode("latin-1")):
+        for method, path in [
+            (method, path) for path in (*rules, "/nothing") for method in ("GET", "POST", "DELETE")
+        ]:
+            headers = {} if cookie is None else {"Cookie": f"seqgan-music-{PORT}={cookie}"}
+            answer = page.open(path, method=method, headers=headers)
+            assert (answer.status_code, list(answer.get_json())) == (403, ["error"]), path
+            assert answer.get_json()["error"].startswith("Open the studio by the whole address")
+            assert "Set-Cookie" not in answer.headers
+
+
+def test_the_token_opens_the_page_alone_and_is_exchanged_for_a_cookie(studio: Workshop) -> None:
+    page = stranger(studio)
+    for wrong in ("", "x", KEY.cookie, KEY.token + "x", "\N{SNOWMAN}"):
+        assert page.get("/", query_string={"token": wrong}).status_code == 403
+    assert page.get("/api/studio", query_string={"token": KEY.token}).status_code == 403
+    assert page.post("/", query_string={"token": KEY.token}).status_code == 403
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}  # as from a file that leads there
+    cookie = page.get("/", query_string={"token": KEY.token}, headers=link).headers["Set-Cookie"]
+    name, *attributes = cookie.split("; ")
+    assert name == f"seqgan-music-{PORT}={KEY.cookie}"
+    assert sorted(attributes) == ["HttpOnly", "Path=/", "SameSite=Strict"]
+    assert KEY.token not in cookie
+    assert page.get("/").status_code == page.get("/api/studio").status_code == 200
+    assert len({guard.Key().token, guard.Key().token, guard.Key().cookie, KEY.token}) == 4
+    assert len(KEY.token) == len(KEY.cookie) == 43
+    assert KEY.token not in repr(KEY)
 
 
 def test_every_answer_says_what_the_page_may_do(page: FlaskClient) -> None:

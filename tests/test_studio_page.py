@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from report_run import make_run
 from tunes import midi, tune
 
 from seqgan_music.preference import ratings
+from seqgan_music.studio.server import _DOOR
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt install chromium)")
 
+HERE = re.compile(r"http://127\.0\.0\.1:\d+/")
 PLAYER = "document.querySelector('.card.current')"
 # What sounds: the page's script makes these elements and puts them nowhere, so the test listens from the start.
 LISTEN = """
@@ -64,7 +67,7 @@ def address(runs: Path) -> Iterator[str]:
     assert process.stdout is not None
     try:
         said = process.stdout.readline()
-        assert said.startswith("Studio: http://127.0.0.1:")
+        assert HERE.match(said.removeprefix("Studio: "))
         yield said.removeprefix("Studio: ").strip()
     finally:
         process.send_signal(signal.SIGINT)
@@ -83,13 +86,14 @@ def browser() -> Iterator[Page]:
 def page(browser: Page, address: str) -> Iterator[Page]:
     """The studio, freshly opened; no test may leave an error or a request to elsewhere."""
     script = browser.call("Page.addScriptToEvaluateOnNewDocument", source=LISTEN)["identifier"]
-    browser.open(f"{address}static/icon.svg")
+    browser.open(address)  # with its token: from here on the browser has the cookie
+    browser.open(f"{HERE.match(address)[0]}static/icon.svg")  # type: ignore[index]
     browser.run("sessionStorage.clear()")
     browser.open(address)
     browser.wait_until("document.querySelector('#run').value")
     yield browser
     browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
-    assert browser.problems(address, "data:") == []
+    assert browser.problems(HERE.match(address)[0], "data:") == []  # type: ignore[index]
 
 
 def write(page: Page, count: int = 2, bars: int = 4, **fields: object) -> None:
@@ -99,13 +103,13 @@ def write(page: Page, count: int = 2, bars: int = 4, **fields: object) -> None:
         page.run(f"document.querySelector('[name={name}]').value = {json.dumps(value)}")
     page.run("document.querySelector('[name=tonic]').dispatchEvent(new Event('change'))")
     page.run("document.querySelector('#write').click()")
-    page.wait_until(f"document.querySelectorAll('.card').length === {before + count}", 30)
-    page.wait_until("!document.querySelector('.job')", 30)
+    page.wait_until(f"document.querySelectorAll('.card').length === {before + count}")
+    page.wait_until("!document.querySelector('.job')")
 
 
 def play(page: Page, card: int) -> None:
     page.run(f"document.querySelectorAll('.card')[{card}].querySelector('.play').click()")
-    page.wait_until(f"{SOUNDING} && {SOUNDING}.currentTime > 0.3", 20)
+    page.wait_until(f"{SOUNDING} && {SOUNDING}.currentTime > 0.3")
 
 
 def test_pieces_are_written_side_by_side_with_what_was_asked_for(page: Page) -> None:
@@ -168,7 +172,7 @@ def test_a_click_into_the_roll_goes_there_and_plays(page: Page) -> None:
     page.run("document.querySelectorAll('.roll')[1].scrollIntoView({block: 'center'})")
     box = page.run("document.querySelectorAll('.roll')[1].getBoundingClientRect().toJSON()")
     page.click(box["x"] + 0.5 * box["width"], box["y"] + 30)
-    page.wait_until(f"{SOUNDING} && {SOUNDING}.currentTime > 0", 20)
+    page.wait_until(f"{SOUNDING} && {SOUNDING}.currentTime > 0")
     length = page.run("Number(document.querySelector('#place').max)")
     assert page.run(f"{SOUNDING}.currentTime") == pytest.approx(length / 2, abs=3)
     assert page.run(f"{PLAYER}.getAttribute('aria-label')") == "Piece B"
@@ -178,7 +182,7 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     write(page, 2, 4, tempo=60)
     page.run("document.activeElement.blur()")
     page.press(" ", 32)
-    page.wait_until(f"{SOUNDING} && {SOUNDING}.currentTime > 0", 20)
+    page.wait_until(f"{SOUNDING} && {SOUNDING}.currentTime > 0")
     page.press(" ", 32)
     page.wait_until(f"!{SOUNDING}")
     page.press("ArrowRight", 39)
@@ -234,7 +238,7 @@ def test_every_control_has_a_name(page: Page) -> None:
 def test_a_dropped_file_begins_the_music(page: Page, tmp_path: Path) -> None:
     (tmp_path / "question.mid").write_bytes(midi(tune(2, 16)))
     page.drop_file(200, 300, tmp_path / "question.mid")  # anywhere on the page
-    page.wait_until("!document.querySelector('#primer-held').hidden", 30)
+    page.wait_until("!document.querySelector('#primer-held').hidden")
     assert page.run("document.querySelector('#primer-name').textContent") == "question.mid"
     assert "16 notes" in page.run("document.querySelector('#primer-note').textContent")
     write(page, 1, 2)
@@ -248,7 +252,7 @@ def test_a_dropped_file_begins_the_music(page: Page, tmp_path: Path) -> None:
 def test_a_bad_file_is_told_of(browser: Page, page: Page, tmp_path: Path) -> None:
     (tmp_path / "broken.mid").write_bytes(b"MThd and no more")
     page.choose_file("#file", tmp_path / "broken.mid")
-    page.wait_until("document.querySelector('#say').textContent", 30)
+    page.wait_until("document.querySelector('#say').textContent")
     assert page.run("document.querySelector('#say').textContent").startswith("broken.mid cannot be used")
     assert page.run("document.querySelector('#primer-held').hidden")
     # The browser itself notes every refusal in its console.
@@ -266,7 +270,7 @@ def test_a_bar_is_mended_by_clicking_it_and_both_versions_stay(page: Page) -> No
     page.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert page.run("document.querySelector('.chosen span').textContent") == "Bar 3"
     page.run("document.querySelector('.chosen button').click()")
-    page.wait_until("document.querySelector('.takes')", 30)
+    page.wait_until("document.querySelector('.takes')")
     assert "version 2 of 2" in page.run("document.querySelector('.takes').textContent")
     assert page.run(notes) != before
     page.run("document.querySelector('.takes button').click()")
@@ -279,7 +283,7 @@ def test_more_like_one_are_put_beside_it(page: Page) -> None:
     page.run(
         "[...document.querySelectorAll('.acts button')].find(one => one.textContent === 'More like this').click()"
     )
-    page.wait_until("document.querySelectorAll('.card').length === 4", 30)
+    page.wait_until("document.querySelectorAll('.card').length === 4")
     assert page.run("document.querySelector('.group h2').textContent") == "More like A"
 
 
@@ -287,21 +291,25 @@ def test_a_thumb_stays_until_it_is_pressed_again(page: Page, runs: Path) -> None
     write(page, 1)
     before = len(ratings.load(runs / "tunes"))
     page.run("document.querySelector('.thumbs button').click()")
-    page.wait_until("document.querySelector('.thumbs button').getAttribute('aria-pressed') === 'true'", 20)
+    page.wait_until("document.querySelector('.thumbs button').getAttribute('aria-pressed') === 'true'")
     found = ratings.load(runs / "tunes")
     assert len(found) == before + 1
     assert found[-1].liked
     # The same one again takes it back.
     page.run("document.querySelector('.thumbs button').click()")
-    page.wait_until("document.querySelector('.thumbs button').getAttribute('aria-pressed') === 'false'", 20)
+    page.wait_until("document.querySelector('.thumbs button').getAttribute('aria-pressed') === 'false'")
     assert len(ratings.load(runs / "tunes")) == before
 
 
-def test_a_reload_brings_everything_back(page: Page, address: str) -> None:
+def test_the_token_goes_out_of_sight_and_a_reload_brings_everything_back(page: Page, address: str) -> None:
     write(page, 2)
     facts = page.run("[...document.querySelectorAll('.facts')].map(one => one.textContent)")
-    page.open(address)
-    page.wait_until("document.querySelectorAll('.card').length === 2", 20)
+    own = page.run("location.href")
+    assert HERE.fullmatch(own)
+    assert address.startswith(f"{own}?token=")
+    assert page.run("document.cookie") == ""  # no script can read it
+    page.open(own)
+    page.wait_until("document.querySelectorAll('.card').length === 2")
     assert page.run("[...document.querySelectorAll('.facts')].map(one => one.textContent)") == facts
 
 
@@ -309,10 +317,10 @@ def test_it_can_be_cancelled(page: Page) -> None:
     for name, value in {"count": 12, "bars": 128}.items():
         page.run(f"document.querySelector('[name={name}]').value = {value}")
     page.run("document.querySelector('#write').click()")
-    page.wait_until("document.querySelector('.job button')", 20)
-    page.wait_until("document.querySelector('.job progress').value > 0", 20)
+    page.wait_until("document.querySelector('.job button')")
+    page.wait_until("document.querySelector('.job progress').value > 0")
     page.run("document.querySelector('.job button').click()")
-    page.wait_until("!document.querySelector('.job')", 20)
+    page.wait_until("!document.querySelector('.job')")
     assert page.run("document.querySelectorAll('.card').length") < 12
 
 
@@ -331,7 +339,7 @@ def test_it_fits_the_screen_in_light_and_dark(page: Page, address: str, width: i
     write(page, 2, 16)
     page.run("document.querySelectorAll('.bars button')[2].click()")
     page.open(address, width=width, height=800, dark=dark)
-    page.wait_until("document.querySelectorAll('.card').length === 2", 20)
+    page.wait_until("document.querySelectorAll('.card').length === 2")
     page.run("document.querySelectorAll('details').forEach(one => one.open = true)")
     page.run("document.querySelectorAll('.bars button')[2].click()")
     assert page.run("document.documentElement.scrollWidth") <= width
@@ -343,3 +351,14 @@ def test_it_fits_the_screen_in_light_and_dark(page: Page, address: str, width: i
     }).map(one => one.outerHTML.slice(0, 100))"""
     assert page.run(cut) == []
     page.open(address)  # back to the size that the other tests expect
+
+
+def test_a_file_leads_to_the_page_as_the_command_opens_it(page: Page, address: str, tmp_path: Path) -> None:
+    door = tmp_path / "studio.html"
+    door.write_text(_DOOR.format(address=address))
+    own = HERE.match(address)[0]  # type: ignore[index]
+    page.call("Network.clearBrowserCookies")
+    page.open(door)
+    page.wait_for_address(own)
+    page.wait_until(f"location.href === {json.dumps(own)} && document.querySelector('#run')?.value")
+    page.events.clear()

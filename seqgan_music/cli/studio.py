@@ -33,7 +33,8 @@ def command(run: Path | None, runs: Path, port: int | None, browser: bool) -> No
 
     Several candidates side by side; play one, switch to another at the same place, ask for more like it, have a bar
     written anew, give a file of your own to be continued, take MIDI, MP3 or a score along. It answers on this
-    machine only and asks nothing of the network. Ctrl-C ends it.
+    machine only and asks nothing of the network. The address it prints holds a token that lets you in and other
+    users of the machine not. Ctrl-C ends it.
 
     \b
     Example:
@@ -46,11 +47,11 @@ def command(run: Path | None, runs: Path, port: int | None, browser: bool) -> No
     from seqgan_music.compose import find_run
     from seqgan_music.studio.server import serve
 
-    def ready(address: str) -> None:
+    def ready(address: str, door: Path) -> None:
         click.echo(f"Studio: {address}")
         say("Ctrl-C ends it.")
         if browser:
-            webbrowser.open(address)
+            webbrowser.open(door.as_uri())
 
     if run is not None:
         run = find_run(run)

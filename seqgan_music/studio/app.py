@@ -33,11 +33,11 @@ _FOREVER = "private, max-age=86400, immutable"
 log = logging.getLogger(__name__)
 
 
-def create_app(studio: Workshop, port: int) -> Flask:
-    """Return the application for a server on 127.0.0.1 and `port`."""
+def create_app(studio: Workshop, port: int, key: guard.Key) -> Flask:
+    """Return the application for a server on 127.0.0.1 and `port`, for who has the key."""
     app = Flask("seqgan-music studio", static_folder=None, template_folder=None, root_path="/")
     app.config["MAX_CONTENT_LENGTH"] = MOST_JSON_BYTES
-    guard.protect(app, port)
+    guard.protect(app, port, key)
     _add_errors(app)
     _add_page(app)
     _add_requests(app, studio)

@@ -122,6 +122,12 @@ class Workshop:
         self.jobs.close()
         self._folder.cleanup()
 
+    def keep(self, name: str, text: str) -> Path:
+        """Write a file that only this user can read, and that goes with all others."""
+        path = Path(self._folder.name) / name  # a folder of this user's alone
+        path.write_text(text, encoding="utf-8")
+        return path
+
     def warm_up(self) -> None:
         """Load the first run while its reader looks at the page: torch alone takes seconds."""
 

@@ -10,6 +10,8 @@ const MOST_CARDS = 24;
 const NAMES = { mid: "MIDI", mp3: "MP3", musicxml: "MusicXML" };
 const KEPT = "studio-board"; // in the tab's own storage: what a reload brings back
 
+if (location.search) history.replaceState(null, "", "/"); // the token has done its work: out of sight
+
 const player = new Player();
 const cards = [];
 let written = 0;
