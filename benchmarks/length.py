@@ -18,6 +18,7 @@ back on until its memory is full, and a piece that ends before its windows do ha
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import platform
 import statistics
@@ -34,7 +35,7 @@ import torch
 from torch import Tensor
 
 from seqgan_music import config as configs
-from seqgan_music.config import Config
+from seqgan_music.config import ChoiceConfig, Config
 from seqgan_music.learning import checkpoint, discriminators, methods
 from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.generator import Generator, Stepper
@@ -56,7 +57,7 @@ def endless(run: Path) -> tuple[Generator, TokenSet]:
     if train.end_id is not None:
         with torch.no_grad():
             generator.output.bias[train.end_id] = -1e4
-    return generator, train
+    return generator.requires_grad_(True), train
 
 
 def setting(generator: Generator, train: TokenSet, config: Config, length: int, batch: int) -> methods.Setting:
@@ -82,10 +83,14 @@ def setting(generator: Generator, train: TokenSet, config: Config, length: int, 
 def updates(placed: methods.Setting, config: Config, batch: int) -> dict[str, Callable[[], object]]:
     """Return an update of each kind."""
     by_name = {phase.name: phase for phase in config.phases}
-    mle = methods.create(replace(by_name["mle"], options={**by_name["mle"].options, "batch": batch}), placed)
-    options = {**by_name["windowed"].options, "batch": batch, "lengths": []}
-    with_rollouts = methods.create(replace(by_name["windowed"], options=options), placed)
-    without = methods.create(replace(by_name["windowed"], options={**options, "rollouts": 0}), placed)
+
+    def made(name: str, **options: object) -> methods.Method:
+        changed = ChoiceConfig(name, {**by_name[name].options, "batch": batch, **options})
+        # Each on a generator of its own, or one would teach another's to write differently.
+        return methods.create(changed, replace(placed, generator=copy.deepcopy(placed.generator)))
+
+    mle = made("mle")
+    with_rollouts, without = made("windowed", lengths=[]), made("windowed", lengths=[], rollouts=0)
     assert isinstance(mle, Mle)
     assert isinstance(with_rollouts, Windowed)
     assert isinstance(without, Windowed)

@@ -254,6 +254,18 @@ def test_lengths_grow_in_equal_shares_of_the_iterations() -> None:
     assert found == [2, 2, 4, 7]
 
 
+def test_a_step_without_rollouts_moves_the_generator_and_asks_for_no_completion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    placed = setting()
+    before = [parameter.clone() for parameter in placed.generator.parameters()]
+    method = methods.create(ChoiceConfig("windowed", {**SMALL, "pretrain": 0, "rollouts": 0}), placed)
+    monkeypatch.setattr("seqgan_music.learning.window_rollout.complete", None)
+    measures = method.advance()
+    assert all(np.isfinite(value) for value in measures.values())
+    assert not all(map(torch.equal, before, placed.generator.parameters()))
+
+
 def test_discriminators_learn_windows_that_are_easy_to_tell() -> None:
     placed = setting()
     with torch.no_grad():
@@ -275,5 +287,9 @@ def test_what_does_not_fit_together_is_refused_before_training() -> None:
         methods.create(ChoiceConfig("windowed", {**SMALL, "block": 2}), setting())
     with pytest.raises(ConfigError, match=r"lengths end with 8, more than sequence_length 7"):
         methods.create(ChoiceConfig("windowed", {**SMALL, "lengths": [8]}), setting())
+    with pytest.raises(ConfigError, match="rollouts must be at least 0"):
+        methods.check(ChoiceConfig("windowed", {"rollouts": -1}))
+    with pytest.raises(ConfigError, match="rollouts must be at least 1"):
+        methods.check(ChoiceConfig("seqgan", {"rollouts": 0}))
     with pytest.raises(ConfigError, match="ascending"):
         methods.check(ChoiceConfig("windowed", {"lengths": [4, 4]}))

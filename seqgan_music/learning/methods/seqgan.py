@@ -53,6 +53,7 @@ REWARDS: dict[str, Callable[[Tensor], Tensor]] = {
 class SeqganOptions(ReinforceOptions):
     """Options of SeqGAN; the defaults are the recipe `anchored`."""
 
+    least_rollouts: ClassVar[int] = 1
     pretrain: int = 10
     """Rounds of D's pre-training: new negatives, then `d_epochs` epochs each."""
     d_steps: int = 1
@@ -80,8 +81,9 @@ class SeqganOptions(ReinforceOptions):
         """Refuse values that cannot be."""
         super().__post_init__()
         for name in ("d_epochs", "rollouts", "rollout_stride", "d_samples", "d_batch"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1.")
+            least = self.least_rollouts if name == "rollouts" else 1
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}.")
         if min(self.pretrain, self.d_steps) < 0 or self.d_learning_rate <= 0:
             raise ConfigError("pretrain and d_steps must be at least 0, d_learning_rate above 0.")
         if not 0 <= self.rollout_lag < 1:

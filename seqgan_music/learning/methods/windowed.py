@@ -41,6 +41,7 @@ from seqgan_music.learning.window_rollout import block_values
 class WindowedOptions(SeqganOptions):
     """Options of SeqGAN in windows; of those of `seqgan`, `rollout_stride` has no meaning here."""
 
+    least_rollouts: ClassVar[int] = 0
     batch: int = 16
     """Sequences a generator update."""
     rollouts: int = 2
@@ -62,8 +63,8 @@ class WindowedOptions(SeqganOptions):
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        if min(self.block, self.g_window) < 1 or self.rollouts < 0:
-            raise ConfigError("block and g_window must be at least 1, rollouts at least 0.")
+        if min(self.block, self.g_window) < 1:
+            raise ConfigError("block and g_window must be at least 1.")
         if self.d_windows < 2:
             raise ConfigError("d_windows must be at least 2.")
         if any(b <= a for a, b in pairwise((0, *self.lengths))):
