@@ -18,7 +18,7 @@ class SeqganMusicError(Exception):
 
     def __str__(self) -> str:
         """Return the message as one line of a length that can be read, whatever text from a file it quotes."""
-        text = " ".join(super().__str__().splitlines())
+        text = r"\n".join(super().__str__().splitlines())
         return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]} ... {text[-90:]}"
 
 

@@ -97,7 +97,7 @@ def test_the_bar_that_an_unfinished_piece_is_in_is_not_whole() -> None:
 @given(pieces())
 def test_any_piece_has_a_sheet_within_its_bounds_and_a_finite_logit(piece: Piece) -> None:
     of = sheet(piece)
-    assert of.bars == min(MOST_BARS, len(list(piece.bars())))
+    assert of.bars == min(MOST_BARS, len(list(piece.tuned.bars())))
     assert np.all(of.notes >= 0)
     assert np.all(of.notes < NOTE_IDS)
     assert np.all((of.alike >= 0) & (of.alike <= 1))

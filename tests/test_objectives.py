@@ -141,6 +141,7 @@ def test_ending() -> None:
 
 @given(piece=pieces())
 def test_range_steps_and_repetition_agree_with_the_metrics(piece: Piece) -> None:
+    piece = piece.tuned  # neither hears drums
     assume(piece.notes)
     assert measure("repetition", piece) == pytest.approx(returning_share(arrays(piece)))
     found = dict(zip(NAMES, features(piece), strict=True))

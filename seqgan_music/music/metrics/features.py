@@ -84,10 +84,10 @@ _BLOCK = 4
 
 
 def features(window: Piece) -> Floats:
-    """Return the features of one window: (43,), in the order of NAMES; zeros without notes."""
-    if not window.notes:
-        return np.zeros(len(NAMES))
+    """Return the features of one window: (43,), in the order of NAMES; zeros without notes that have a pitch."""
     piece = arrays(window)
+    if not len(piece.pitch):
+        return np.zeros(len(NAMES))
     values = _pitch(piece) | _line(piece) | _rhythm(piece) | _texture(piece) | _form(piece)
     return np.nan_to_num(np.array([values[name] for name in NAMES], dtype=np.float64))
 
