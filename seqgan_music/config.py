@@ -460,6 +460,8 @@ def _read(name_or_path: str, kind: str) -> tuple[str, str]:
             f"There is no preset '{name_or_path}'.{did_you_mean(name_or_path, names)}"
             " A file is given by its path, ending in .toml."
         )
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
+        raise ConfigError(f"{path} is not a plain file. Give a TOML file, or the name of a preset.")
     try:
         return path.read_text(encoding="utf-8-sig"), str(path)  # some editors begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:

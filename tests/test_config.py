@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import tomllib
 from pathlib import Path
@@ -142,6 +143,9 @@ def test_a_preset_that_does_not_exist_names_the_nearest() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ConfigError, match="is not a plain file"):
+        config.load(str(tmp_path / "pipe.toml"))
     for path, reason in [(tmp_path / "no.toml", "No such file"), (tmp_path, "Is a directory")]:
         with pytest.raises(ConfigError, match=f"Cannot read the configuration .*: {reason}"):
             config.load(str(path))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from report_run import HOSTILE, evaluation, make_run
 
@@ -293,6 +293,8 @@ def test_ticks_are_round_and_inside(low: float, wide: float, most: int) -> None:
         assert round(step / 10 ** math.floor(math.log10(step) + 1e-6), 3) in (1, 2, 5, 10)
 
 
+@example([5e-324], False)
+@example([0.0, 5e-324], True)
 @given(st.lists(st.floats(-1e9, 1e9), max_size=5), st.booleans())
 def test_a_span_holds_its_values_and_is_never_empty(values: list[float], zero: bool) -> None:
     low, high = charts.span([*values, math.nan], zero=zero)

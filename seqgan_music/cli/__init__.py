@@ -79,6 +79,8 @@ def main() -> None:
         _fail(f"{' '.join(error.format_message().split())} See '{path} --help'.")
     except click.ClickException as error:
         _fail(error.format_message())
+    except MemoryError:
+        _fail("There is not enough memory for this. Close other programs, or ask for less at a time.")
     except (click.Abort, KeyboardInterrupt):
         click.echo("seqgan-music: interrupted", err=True)
         sys.exit(130)

@@ -71,7 +71,7 @@ def span(values: Sequence[float], *, margin: float = 0.06, zero: bool = False) -
     low, high = min(known), max(known)
     if zero:
         low = min(low, 0.0)
-    wide = (high - low) or abs(high) or 1.0
+    wide = max(high - low, 1e-300) if high > low else abs(high) if abs(high) > 1e-300 else 1.0
     return (low if zero and low == 0 else low - margin * wide), high + margin * wide
 
 
