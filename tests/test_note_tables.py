@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import pieces
+from strategies import pieces, tunes_with_returns
 
 from seqgan_music import choices
 from seqgan_music.music import note_tables, tokenizers
@@ -19,6 +19,8 @@ MADE = [
     tokenizers.create("note_event", {}, 12),
     tokenizers.create("note_event", {"velocity_bins": 3}, 4),
     tokenizers.create("note_event", {"keys": True}, 12),
+    tokenizers.create("note_event", {"keys": True, "returns": 16}, 12),
+    tokenizers.create("note_event", {"returns": 3, "velocity_bins": 3}, 4),
     tokenizers.create("pitch_grid", {}, 12),
     tokenizers.create("pitch_grid", {"rest": False, "step_beats": 0.75}, 12),
 ]
@@ -46,7 +48,7 @@ def test_any_ids_give_the_table_of_their_pieces(tokenizer: tokenizers.Tokenizer,
     for _ in range(3):  # every kind as likely as another, and few different tokens of a kind
         pool = np.concatenate([rng.choice(np.flatnonzero(names == kind), 3) for kind in kinds])
         rows.append(rng.choice(pool, length))
-    piece = data.draw(pieces())
+    piece = data.draw(st.one_of(pieces(), tunes_with_returns()))
     encoded = np.array([token for row in tokenizer.encode(piece) for token in row], dtype=np.int64)
     filling = 0 if tokenizer.end_id is None else tokenizer.end_id
     for spoilt in (0.0, 0.1):

@@ -14,9 +14,9 @@ from seqgan_music.music.note_tables import Bools, Ints, NoteTable
 from seqgan_music.music.notes import LOWEST_PITCH, PITCHES
 from seqgan_music.music.tokenizers._note_event_language import MOST_BARS, MOST_HOLDS
 
-_START, _METER, _FREE, _PLACED, _VOICED, _CHORD, _KEYLESS = range(7)
-_KINDS = ("END_OF_PIECE", "BAR", "HOLD", "METER", "PITCH", "AT", "END", "VELOCITY", "KEY")
-_END_OF_PIECE, _BAR, _HOLD, _METER_TOKEN, _PITCH, _AT, _END, _VELOCITY, _KEY = range(9)
+_START, _METER, _FREE, _PLACED, _VOICED, _CHORD, _KEYLESS, _RETURNED = range(8)
+_KINDS = ("END_OF_PIECE", "BAR", "HOLD", "METER", "PITCH", "AT", "END", "VELOCITY", "KEY", "RETURN")
+_END_OF_PIECE, _BAR, _HOLD, _METER_TOKEN, _PITCH, _AT, _END, _VELOCITY, _KEY, _RETURN = range(10)
 
 _Rows: TypeAlias = npt.NDArray[np.intp]
 
@@ -50,6 +50,11 @@ class _Machine:
             state(0) for _ in range(6)
         )
         self.used = np.zeros((rows, len(PITCHES)), dtype=np.bool_)
+        self.opened = np.zeros(rows, dtype=np.bool_)
+        # The last bars in which something begins, (N, returns + 1), each in the place of its number: all that a
+        # RETURN can speak of.
+        self.heard = np.full((rows, layout.returns + 1), -1, dtype=np.int64)
+        self.heard_ticks = np.zeros_like(self.heard)
         # Of the note that a step names: the pitch, or -1 where it names none.
         self.pitches = np.full((length, rows), -1, dtype=np.int64)
         self.onsets, self.bars, self.positions, self.group_of = (
@@ -71,6 +76,7 @@ class _Machine:
             (_END_OF_PIECE, self._end_of_piece),
             (_VELOCITY, self._loudness),
             (_KEY, self._key),
+            (_RETURN, self._return),
         ):
             rows = np.flatnonzero(kind == number)
             if len(rows):
@@ -87,12 +93,12 @@ class _Machine:
         there = (pitch >= 0) & (pitch < len(PITCHES))
         rows, pitch = rows[there], pitch[there]
         phase = self.phase[rows]
-        free = phase == _FREE
+        free = (phase == _FREE) | (phase == _RETURNED)
         implied = np.maximum(self.cursor[rows], self.bar_start[rows])
         voiced = (self.velocity[rows] >= 0) | (self.at.velocities == 0)
         unused = ~self.used[rows, pitch]
         fits = (
-            (free & voiced & (implied < self._limit(rows)))
+            (free & voiced & self._implies_a_note(rows, implied))
             | ((phase == _PLACED) & voiced & unused)
             | ((phase == _VOICED) & unused)
             | ((phase == _CHORD) & unused & (pitch > self.last[rows]))
@@ -124,7 +130,8 @@ class _Machine:
         earliest = np.maximum(0, self.onset[rows] - start + self.used[rows].all(axis=1))
         latest = np.minimum(self.bar_ticks[rows], self._limit(rows) - start)
         implied = np.maximum(self.cursor[rows], start) - start
-        fits = (self.phase[rows] == _FREE) & (place >= earliest) & (place < latest) & (place != implied)
+        open_ = (self.phase[rows] == _FREE) | ((self.phase[rows] == _RETURNED) & self.opened[rows])
+        fits = open_ & (place >= earliest) & (place < latest) & (place != implied)
         rows = rows[fits]
         self._begin(rows, (start + place)[fits])
         self.phase[rows] = _PLACED
@@ -137,7 +144,7 @@ class _Machine:
         self.bar_start[rows] += self.bar_ticks[rows]
         self.holds[rows] = 0
         self.bar_ticks[rows] = np.where(opening, self.meter_ticks[self.meter[rows]], self.bar_ticks[rows])
-        self.phase[rows] = _FREE
+        self.phase[rows], self.opened[rows] = _FREE, True
 
     def _meter(self, step: int, rows: _Rows, tokens: Ints) -> None:
         meter = tokens - self.at.meter
@@ -157,11 +164,27 @@ class _Machine:
     def _loudness(self, step: int, rows: _Rows, tokens: Ints) -> None:
         loudness, phase = tokens - self.at.velocity, self.phase[rows]
         implied = np.maximum(self.cursor[rows], self.bar_start[rows])
-        free = (phase == _FREE) & (implied < self._limit(rows))
+        free = ((phase == _FREE) | (phase == _RETURNED)) & self._implies_a_note(rows, implied)
         fits = (free | (phase == _PLACED)) & (loudness != self.velocity[rows])
         self._begin(rows[fits & free], implied[fits & free])
         self.velocity[rows[fits]] = loudness[fits]
         self.phase[rows[fits]] = _VOICED
+
+    def _return(self, step: int, rows: _Rows, tokens: Ints) -> None:
+        start, ticks, opened = self.bar_start[rows], self.bar_ticks[rows], self.opened[rows]
+        implied = np.maximum(self.cursor[rows], start)
+        crossed = np.where(opened, 0, (implied - start) // np.maximum(1, ticks))  # 0 ticks before the first bar
+        source = self.bar[rows] + crossed - (tokens - self.at.returned + 1)
+        place = source % self.heard.shape[1]
+        heard = (source >= 0) & (self.heard[rows, place] == source) & (self.heard_ticks[rows, place] == ticks)
+        there = opened | ((crossed > 0) & (implied < self._limit(rows)))
+        self.phase[rows[(self.phase[rows] == _FREE) & heard & there]] = _RETURNED
+
+    def _implies_a_note(self, rows: _Rows, implied: Ints) -> Bools:
+        """Whether a note may begin where it is implied: after a RETURN only in the bar that it speaks of."""
+        elsewhere = (self.phase[rows] == _RETURNED) & self.opened[rows]
+        inside = ~elsewhere | (implied < self.bar_start[rows] + self.bar_ticks[rows])
+        return np.asarray((implied < self._limit(rows)) & inside)
 
     def _another_bar(self, rows: _Rows) -> Bools:
         following = self.bar_start[rows] + self.bar_ticks[rows]
@@ -176,7 +199,9 @@ class _Machine:
         self.bar_start[rows] += crossed * self.bar_ticks[rows]
         self.holds[rows] = 0
         self.used[rows[onset != self.onset[rows]]] = False
-        self.onset[rows] = onset
+        self.onset[rows], self.opened[rows] = onset, False
+        place = self.bar[rows] % self.heard.shape[1]
+        self.heard[rows, place], self.heard_ticks[rows, place] = self.bar[rows], self.bar_ticks[rows]
 
     def table(self, ticks_per_beat: int, whole: Bools) -> NoteTable:
         """Return the notes whose END has come, the earlier of two that overlap on a pitch cut."""
