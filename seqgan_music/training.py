@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ import torch
 
 from seqgan_music import config as configs
 from seqgan_music import rewards, run_folders
+from seqgan_music.compose.runs import typical
 from seqgan_music.config import ChoiceConfig, Config, CriticConfig
 from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.learning import checkpoint, devices, discriminators, methods
@@ -30,7 +30,7 @@ from seqgan_music.learning.sampling import sample
 from seqgan_music.learning.trainer import Listener, Trainer
 from seqgan_music.music import corpus, embedded, tokenizers, vocabulary
 from seqgan_music.music.formats.midi import write_midi
-from seqgan_music.music.notes import Tempo
+from seqgan_music.music.notes import DEFAULT_QPM, Tempo
 from seqgan_music.music.tokenizers import Tokenizer
 from seqgan_music.run_folders import write_text
 from seqgan_music.tokenset import Effect, Splits
@@ -211,7 +211,7 @@ class Run:
         count, length = config.evaluation.midi_samples, config.sequence_length
         if not count:
             return []
-        qpm = _typical_qpm(self.folder)
+        qpm = typical(self.folder).get("qpm", DEFAULT_QPM)
         paths = []
         for number, ids in enumerate(sample(Stepper(generator), count, length, rng, self.tokenizer.end_id), 1):
             piece = self.tokenizer.decode(ids.tolist()).piece
@@ -255,14 +255,6 @@ def _values(options: Any) -> dict[str, Any]:
 
 def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
-
-
-def _typical_qpm(run: Path) -> float:
-    try:
-        qpm = float(json.loads((run / SCAN).read_bytes())["typical"]["qpm"])
-    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
-        qpm = math.nan
-    return 120.0 if math.isnan(qpm) else min(max(qpm, 10.0), 400.0)  # MIDI's own default; no reason to stop a run
 
 
 @contextmanager

@@ -195,11 +195,9 @@ def _tokens(run: Path) -> None:
 def _told(run: Path) -> None:
     from seqgan_music.compose import runs
     from seqgan_music.music import corpus
-    from seqgan_music.training import _typical_qpm
 
     assert all(isinstance(label, str) for label in corpus.labels(run / "scan.json"))
-    runs.typical(run)
-    assert 10 <= _typical_qpm(run) <= 400
+    assert 10 <= runs.typical(run).get("qpm", 120) <= 400
 
 
 def _report(run: Path) -> None:

@@ -125,7 +125,8 @@ class Clock(nn.Module):
         """Return the reading after one token (N,) more of each sequence."""
         effect, value = self.effects[:, tokens].long().unbind()
         begins, ends, moves_on = effect == Effect.BEGIN, effect == Effect.END, effect == Effect.NEXT
-        crossed = torch.where(begins, now.cursor // now.period, 0)
+        ahead = now.cursor // now.period  # cycles that the cursor is beyond the last onset's
+        crossed = torch.where(begins, ahead, 0)
         cycle = now.cycle + crossed + moves_on
         cursor = now.cursor - crossed * now.period
         onset = torch.where(begins, cursor, now.onset)
@@ -137,7 +138,7 @@ class Clock(nn.Module):
         coming = torch.where(effect == Effect.PERIOD, value.clamp(min=1), now.coming)
         opened = torch.where(begins, 0, now.opened | moves_on)
         returns = effect == Effect.RETURN
-        begun = now.cycle + torch.where(now.opened > 0, 0, now.cursor // now.period)
+        begun = now.cycle + torch.where(now.opened > 0, 0, ahead)
         returning = torch.where(returns, begun, now.returning)
         source = torch.where(returns, begun - value, now.source)
         period = torch.where(moves_on, coming, now.period)
