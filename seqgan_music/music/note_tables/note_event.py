@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from seqgan_music.music.note_tables import Bools, Ints, NoteTable
 from seqgan_music.music.notes import LOWEST_PITCH, PITCHES
-from seqgan_music.music.tokenizers._note_event_language import MOST_BARS, MOST_HOLDS
+from seqgan_music.music.tokenizers._event_grammar import MOST_BARS, MOST_HOLDS
 
 _START, _METER, _FREE, _PLACED, _VOICED, _CHORD, _KEYLESS, _RETURNED = range(8)
 _KINDS = ("END_OF_PIECE", "BAR", "HOLD", "METER", "PITCH", "AT", "END", "VELOCITY", "KEY", "RETURN")

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-
-import numpy as np
-import numpy.typing as npt
+from typing import Self
 
 from seqgan_music.music.notes import DRUMS, LOWEST_PITCH, PITCHES, PROGRAMS, Note
-from seqgan_music.music.tokenizers._note_event_language import (
-    ALL_PITCHES,
-    MOST_BARS,
-    MOST_HOLDS,
+from seqgan_music.music.tokenizers._event_grammar import (
     Event,
+    EventGrammar,
+    Group,
+    Ranges,
     Span,
+    by_group,
     centre,
+    group_of,
     keys_that_hold,
-    moved,
     without,
     without_overlaps,
 )
@@ -32,7 +30,6 @@ ALL_HITS = (1 << len(HITS)) - 1
 MOST_PARTS = 32
 """Instruments of a piece, each player counted."""
 
-Ranges = list[tuple[int, int]]
 Voiced = tuple[int, Event]
 """An instrument and what it plays."""
 
@@ -65,39 +62,35 @@ def header_of(instruments: Iterable[int]) -> list[int]:
     return parts
 
 
-class EnsembleGrammar:
+class EnsembleGrammar(EventGrammar[EnsembleLayout, Voiced]):
     """The state machine that is the language: what may follow, and the notes and meters written so far.
 
-    `parts` are the instruments declared, `part` the number of the one that is open, -1 at the start of a bar.
-    `groups` are (onset, duration, velocity bin, pitches from 0 for A0 or the lowest of HITS, instrument), `meters`
-    (tick, index into METERS). `phase` tells what was begun: "keyless" (a key comes first), "header" (instruments
-    are declared), "meter", "bar" (no part is open), "part" (nothing in it yet), "placed" (an AT), "voiced" (a
-    VELOCITY), "chord" (pitches, waiting for their END), "struck" (drums, which do not wait); else "free".
+    `parts` are the instruments declared, `part` the number of the one that is open, -1 at the start of a bar; onset
+    and cursor are that part's in this bar. The pitches of drums count from the lowest of HITS. `phase` tells what
+    was begun: "keyless" (a key comes first), "header" (instruments are declared), "meter", "bar" (no part is open),
+    "part" (nothing in it yet), "placed" (an AT), "voiced" (a VELOCITY), "chord" (pitches, waiting for their END),
+    "struck" (drums, which do not wait); else "free".
+
+    END_OF_PIECE is open in the last bar that is asked for as soon as something sounds there.
     """
 
+    after_key = "header"
+
     def __init__(self, layout: EnsembleLayout) -> None:
-        self.finished = False
-        self.groups: list[tuple[int, int, int, tuple[int, ...], int]] = []
-        self.meters: list[tuple[int, int]] = []
+        super().__init__(layout)
         self.parts: list[int] = []
         self.part = -1
-        self.chord: tuple[int, ...] = ()
-        self._layout = layout
-        self.phase = "keyless" if layout.keys else "header"
-        self.key = 0
-        self._shift = 0
-        self._named = self._asked = ALL_PITCHES
-        self._meter = self.bar_ticks = self.bar_start = 0
-        self._bar = -1
-        self.onset = self.cursor = 0  # of this part in this bar: the last onset, and the implied next one
-        self.sounding = 0
-        self._used = 0  # bit set: what already begins at `onset` in this part
         self.velocities: dict[int, int] = {}
-        self._holds = 0
-        self._most_bars = MOST_BARS
-        self._most_ticks: int | None = None
-        self._bounded = False
-        self._open: Ranges | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the onset of what comes next is known to be `onset`."""
+        return self.phase not in ("part", "free")
+
+    @property
+    def implied(self) -> int:
+        """Where the part's last notes in this bar ended, or the bar begins."""
+        return self.cursor
 
     @property
     def instrument(self) -> int:
@@ -109,114 +102,41 @@ class EnsembleGrammar:
         """Whether the part that is open is that of drums."""
         return self.part >= 0 and self.instrument == DRUMS
 
-    def constrain(self, bars: int | None, ticks: int | None, asked: int) -> None:
-        """From here on: so many bars, ticks and this bit set of pitches; as much more as what is there needs."""
-        self._bounded = bars is not None or ticks is not None
-        opening = self.phase == "meter"
-        if bars is not None:
-            self._most_bars = max(bars, self._bar + 1 + opening)
-        if ticks is not None:
-            self._most_ticks = max(ticks, self.bar_start + 1 + opening * self.bar_ticks)
-        self.ask(asked & self._named or self._named)
-        if self.phase in ("placed", "voiced") and not self.drums and not self._unused():
-            self.ask(ALL_PITCHES)
+    @property
+    def pitched(self) -> bool:
+        """Whether what comes next is of an instrument that is there and has pitches."""
+        return self.part >= 0 and not self.drums
 
-    def copy(self) -> EnsembleGrammar:
+    def copy(self) -> Self:
         """Return another that goes its own way from here."""
-        other = copy.copy(self)
-        other.groups, other.meters, other.parts = list(self.groups), list(self.meters), list(self.parts)
-        other.velocities = dict(self.velocities)
+        other = super().copy()
+        other.parts, other.velocities = list(self.parts), dict(self.velocities)
         return other
-
-    def ask(self, pitches: int) -> None:
-        """From here on only this bit set of pitches; it does not bind drums."""
-        self._asked, self._open = pitches & self._named, None
-
-    def allowed(self) -> npt.NDArray[np.bool_]:
-        """(V,) true for each id that may come next; all false when finished."""
-        mask = np.zeros(len(self._layout.names), dtype=np.bool_)
-        for low, high in self._ranges():
-            mask[low:high] = True
-            named = self._names(low)
-            if named is not None:
-                octets = np.frombuffer(named.to_bytes(len(PITCHES) // 8, "little"), dtype=np.uint8)
-                mask[low:high] = np.unpackbits(octets, bitorder="little")[: high - low]
-        return mask
-
-    def accepts(self, token: int) -> bool:
-        """Whether this id may come next."""
-        for low, high in self._ranges():
-            if low <= token < high:
-                named = self._names(low)
-                return named is None or bool(named >> (token - low) & 1)
-        return False
-
-    def advance(self, token: int) -> None:
-        """Take one id. Ids that are not allowed are ignored."""
-        if self.accepts(int(token)):
-            self.take(int(token))
 
     def take(self, token: int) -> None:
         """Take one id that is known to be allowed."""
-        self._open = None
         at = self._layout
         kind = at.kinds[token]
-        if kind == "PITCH":
-            if self.phase in ("part", "free"):
-                self._begin(self.cursor)
-            self.chord = (*self.chord, token - at.pitch + self._shift)
-            self.phase = "chord"
-        elif kind == "END":
-            duration = (token - at.end - (self.onset - self.bar_start)) % self.bar_ticks + 1
-            self._write(duration, self.chord)
-            self.chord = ()
-            self.phase, self._holds = "free", MOST_HOLDS
-        elif kind == "DRUM":
+        if kind == "DRUM":
+            self._open = None
             self._write(1, (token - at.drum,))
             self.phase = "struck"
-        elif kind == "AT":
-            self._begin(self.bar_start + token - at.position)
-            self.phase = "placed"
         elif kind == "PROGRAM":
+            self._open = None
             self._program(token - at.program)
-        elif kind == "BAR":
-            self._next_bar()
-        elif kind == "HOLD":
-            onset, duration, velocity, chord, instrument = self.groups[-1]
-            self.groups[-1] = (onset, duration + self.bar_ticks, velocity, chord, instrument)
-            self._holds -= 1
-            self._last_until(self.cursor + self.bar_ticks)
-        elif kind == "VELOCITY":
-            if self.phase in ("part", "free"):
-                self._begin(self.cursor)
-            self.velocities[self.instrument] = token - at.velocity
-            self.phase = "voiced"
-        elif kind == "KEY":
-            self.key = token - at.key
-            self._shift = at.key_shift(self.key)
-            self._named = moved(ALL_PITCHES, self._shift)
-            self.ask(self._asked & self._named or self._named)
-            self.phase = "header"
-        elif kind == "METER":
-            self._meter = token - at.meter
-            self.phase = "meter"
         else:
-            self.finished = True
+            super().take(token)
 
-    def events(self, groups: Iterable[int] | None = None) -> list[Voiced]:
-        """Return the notes so far, or those of these groups, in the order in which they were written."""
-        chosen = self.groups if groups is None else [self.groups[index] for index in groups]
-        return [
-            (instrument, (onset, pitch + (HITS.start if instrument == DRUMS else LOWEST_PITCH), duration, loudness))
-            for onset, duration, loudness, chord, instrument in chosen
-            for pitch in chord
-        ]
+    def _event(self, group: Group, pitch: int) -> Voiced:
+        lowest = HITS.start if group.instrument == DRUMS else LOWEST_PITCH
+        return group.instrument, (group.onset, lowest + pitch, group.duration, group.velocity)
 
-    def _ranges(self) -> Ranges:
-        """Ranges of ids that may come next; of pitches and drums only those of `_names`."""
-        if self._open is None:
-            self._open = self._find_ranges()
-        return self._open
+    @property
+    def _loudness(self) -> int:
+        return self.velocities.get(self.instrument, -1)
+
+    def _turn_to(self, loudness: int) -> None:
+        self.velocities[self.instrument] = loudness
 
     def _find_ranges(self) -> Ranges:
         at, phase = self._layout, self.phase
@@ -296,68 +216,23 @@ class EnsembleGrammar:
         self._used = self._holds = 0
         self.phase = "part"
 
-    def _voices(self, voices: tuple[int, int]) -> Ranges:
-        """A pitch or drum, or first a loudness that differs from the part's; its first note needs one."""
-        at = self._layout
-        if not at.velocities:
-            return [voices]
-        now = self.velocities.get(self.instrument, -1)
-        loudness = without(at.velocity, at.velocity + at.velocities, at.velocity + now)
-        return loudness if now < 0 else [voices, *loudness]
-
-    def _ends(self) -> Ranges:
-        """Ends in this bar after the onset, and in the next bar up to the onset's position."""
-        first, ticks = self._layout.end, self.bar_ticks
-        position = self.onset - self.bar_start
-        longest = max(1, self._limit() - self.onset) if self._bounded else ticks
-        return [
-            (first + position, first + min(ticks, position + longest)),
-            (first, first + min(position, longest - (ticks - position))),
-        ]
-
     def _unused(self) -> int:
-        """Bit set of what does not begin at the last onset yet and may."""
-        return (ALL_HITS if self.drums else self._asked) & ~self._used
+        return ALL_HITS & ~self._used if self.drums else super()._unused()
 
     def _names(self, first: int) -> int | None:
-        """Bit set of the names that may come next in the range of pitches or drums; None for other ranges."""
-        at = self._layout
-        if first == at.drum:
-            lower = (2 << self.groups[-1][3][-1]) - 1 if self.phase == "struck" else 0
-            return self._unused() & ~lower
-        if first != at.pitch:
-            return None
-        lower = (2 << self.chord[-1]) - 1 if self.chord else 0
-        fresh = self.phase == "free"  # at a new onset
-        return moved((self._asked if fresh else self._unused()) & ~lower, -self._shift)
-
-    def _limit(self) -> int:
-        """The tick from which on nothing may begin, if the meter stays: the end of the last bar."""
-        limit = self.bar_start + (self._most_bars - self._bar) * self.bar_ticks
-        return limit if self._most_ticks is None else min(limit, self._most_ticks)
+        if first != self._layout.drum:
+            return super()._names(first)
+        lower = (2 << self.groups[-1].pitches[-1]) - 1 if self.phase == "struck" else 0
+        return self._unused() & ~lower
 
     def _begin(self, onset: int) -> None:
         self._holds = 0
         if onset != self.onset:
             self.onset, self._used = onset, 0
 
-    def _write(self, duration: int, pitches: tuple[int, ...]) -> None:
-        loudness = max(0, self.velocities.get(self.instrument, -1))
-        self.groups.append((self.onset, duration, loudness, pitches, self.instrument))
-        self._used |= sum(1 << pitch for pitch in pitches)
-        self._last_until(self.onset + duration)
-
     def _next_bar(self) -> None:
-        self._bar += 1
-        self.bar_start += self.bar_ticks
-        if self.phase == "meter":
-            self.bar_ticks = self._layout.bar_ticks[self._meter]
-            self.meters.append((self.bar_start, self._meter))
+        super()._next_bar()
         self.part, self.phase = -1, "bar"
-
-    def _last_until(self, tick: int) -> None:
-        self.cursor = tick
-        self.sounding = max(self.sounding, tick)
 
 
 def apart(events: Iterable[Voiced], changed: Counter[str]) -> list[Voiced]:
@@ -405,7 +280,7 @@ class Writer:
         """Return the tokens of (instrument, event) in any order, and of meters up to the last and tick `until`."""
         ids, self._opening = self._opening, []
         # By onset first: `_go_to` finds the bar of each. A stable sort by part then keeps that order in every bar.
-        ordered = sorted(events, key=lambda one: _by_group(one[1]))
+        ordered = sorted(events, key=lambda one: by_group(one[1]))
         begin = 0
         while begin < len(ordered):
             ids += self._go_to(ordered[begin][1][0])
@@ -423,7 +298,7 @@ class Writer:
         ids = [at.program + program] * (player - before)
         self._open = program, player
         cursor = -1 if program == DRUMS else self._start
-        for (onset, negative_duration, loudness), group in groupby(events, key=_group):
+        for (onset, negative_duration, loudness), group in groupby(events, key=group_of):
             if onset != cursor:
                 ids.append(at.position + onset - self._start)
             if at.velocities and loudness != self._velocities.get(instrument, -1):
@@ -471,12 +346,3 @@ def _onset(one: Voiced) -> int:
 
 def _instrument(one: Voiced) -> int:
     return one[0]
-
-
-def _group(event: Event) -> tuple[int, int, int]:
-    """What the notes of one group share: onset, duration (negative: the longest first), velocity bin."""
-    return event[0], -event[2], event[3]
-
-
-def _by_group(event: Event) -> tuple[int, int, int, int]:
-    return event[0], -event[2], event[3], event[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from seqgan_music.music.tokenizers._note_event_language import Event, Span
+from seqgan_music.music.tokenizers._event_grammar import Event, Span
 
 
 def returning(events: Iterable[Event], spans: Sequence[Span], farthest: int) -> dict[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from seqgan_music.music.key_finding import best_signatures
 from seqgan_music.music.notes import PITCHES, Meter, Piece
-from seqgan_music.music.tokenizers._note_event_language import MOST_BARS, MOST_HOLDS, Event, Span, centre
+from seqgan_music.music.tokenizers._event_grammar import MOST_BARS, MOST_HOLDS, Event, Span, centre
 from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
 
 COMMON_TIME = Meter(0, 4, 4)

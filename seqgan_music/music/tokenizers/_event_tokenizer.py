@@ -1,0 +1,159 @@
+"""What note_event and ensemble have in common: a layout of ids, a grammar that reads them, pieces on a grid."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_music.errors import ConfigError
+from seqgan_music.music.notes import Meter, Note, Piece
+from seqgan_music.music.tokenizers import Decoded
+from seqgan_music.music.tokenizers._event_grammar import ALL_PITCHES, MOST_BARS, EventGrammar, Span, bits
+from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
+from seqgan_music.music.tokenizers._preparing import COMMON_TIME
+
+L = TypeVar("L", bound=Layout)
+E = TypeVar("E")
+G = TypeVar("G", bound=EventGrammar)  # type: ignore[type-arg]
+
+
+@dataclass(frozen=True)
+class EventOptions:
+    """What a config may set."""
+
+    velocity_bins: int = 0
+    """Levels of loudness that are told apart; 0 leaves loudness out, and every note has velocity 80."""
+    keys: bool = False
+    """Whether every piece is written in C major or A minor, and its key said first."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        if not 0 <= self.velocity_bins <= 32:
+            raise ConfigError(f"velocity_bins must be 0 to 32, not {self.velocity_bins}.")
+
+
+class EventTokenizer(ABC, Generic[L, E, G]):
+    """Pieces to one row of ids each, closed by END_OF_PIECE. Positions and durations in ticks."""
+
+    unit_name: ClassVar[str] = "note"
+    Grammar: type[G]
+
+    def __init__(self, options: Any, ticks_per_beat: int, layout: L) -> None:
+        self.options = options
+        self.ticks_per_beat = ticks_per_beat
+        self.layout = layout
+        self.vocabulary = layout.names
+        self.start_id = len(self.vocabulary)
+        self.end_id: int | None = layout.end_of_piece
+
+    def normalise(self, piece: Piece) -> tuple[Piece, Counter[str]]:
+        """Return the piece on this grid, and what was changed or lost, counted by reason.
+
+        Meters that have no token become ones of equal length, of an equal part of it, or the nearest; a change
+        inside a bar moves to the next bar line. Of two notes of one pitch that overlap, the first is cut where
+        the second begins; of two that begin together, the longer stays. The result has the default tempo,
+        program 0 and no name: those are not in the tokens, and the caller puts them back.
+        """
+        events, spans, changed = self._prepare(piece)
+        return self._piece(events, [(span.start, span.meter) for span in spans]), changed
+
+    def decode(self, ids: Sequence[int]) -> Decoded:
+        """Return the piece of any ids. What the grammar does not allow is dropped, counted by kind of token.
+
+        "unknown" counts ids outside the vocabulary, "after the end" what follows END_OF_PIECE, "unfinished" the
+        pitches at the very end that no END follows.
+        """
+        grammar = self.Grammar(self.layout)
+        dropped: Counter[str] = Counter()
+        kinds = self.layout.kinds
+        for token in map(int, ids):  # NumPy's integers overflow in the bit sets
+            if not 0 <= token < len(kinds):
+                dropped["unknown"] += 1
+            elif grammar.finished:
+                dropped["after the end"] += 1
+            elif grammar.accepts(token):
+                grammar.take(token)
+            else:
+                dropped[kinds[token]] += 1
+        if grammar.chord:
+            dropped["unfinished"] = len(grammar.chord)
+        return Decoded(self._piece(self._apart(grammar.events()), grammar.meters), dropped)
+
+    def shifts(self, semitones: Sequence[int]) -> npt.NDArray[np.int32]:
+        """(K, V) id maps that transpose, drums apart, by each number of semitones; -1 where one leaves the keys.
+
+        With keys they change the key alone, and are -1 where it has no such neighbour within the octave, or where a
+        pitch could leave the 88 keys in some key.
+        """
+        return self.layout.shifts(semitones)
+
+    def effects(self) -> npt.NDArray[np.int32]:
+        """(2, V) what each id does to bars and places: an `Effect` and its value in ticks."""
+        return self.layout.effects()
+
+    def grammar(
+        self,
+        *,
+        bars: int | None = None,
+        ticks: int | None = None,
+        pitches: Collection[int] | None = None,
+        prefix: Sequence[int] = (),
+    ) -> G:
+        """Return a grammar after `prefix`, that ends after `bars` bars or `ticks` ticks, of `pitches` only.
+
+        Both count from the start of the piece, prefix included. The last notes of a piece of N bars sound in bar N,
+        and none sounds after it. When END_OF_PIECE is open is the language's to say. Drums have no pitch.
+        A prefix is taken as it is, whatever its pitches and length, without its END_OF_PIECE.
+        Raises ConfigError where no piece can be: no bar, no tick, more than 20,000 bars, no pitch of the 88.
+        """
+        for what, value, most in (("bars", bars, MOST_BARS), ("ticks", ticks, None)):
+            if value is not None and (value < 1 or (most is not None and value > most)):
+                raise ConfigError(f"{what} must be {f'1 to {most}' if most else 'at least 1'}, not {value}.")
+        asked = ALL_PITCHES
+        if pitches is not None:
+            asked = bits(pitches)
+            if not asked:
+                raise ConfigError("None of the pitches asked for is one of the 88 keys (21 to 108).")
+        grammar = self.Grammar(self.layout)
+        for token in prefix:
+            if token != self.end_id:
+                grammar.advance(token)
+        grammar.constrain(bars, ticks, asked)
+        return grammar
+
+    def last_bar(self, ids: Sequence[int]) -> tuple[int, int]:
+        """Return the first tick of the last bar that ids reach, and the length of bars there: 0 before any."""
+        grammar = self.grammar(prefix=ids)
+        return grammar.bar_start, grammar.bar_ticks
+
+    def _read(self, ids: Sequence[int]) -> G:
+        """The grammar after ids, their end taken too."""
+        grammar = self.Grammar(self.layout)
+        for token in ids:
+            grammar.advance(token)
+        return grammar
+
+    @abstractmethod
+    def _prepare(self, piece: Piece) -> tuple[list[E], list[Span], Counter[str]]:
+        """Events, the spans of one meter that hold their onsets, and the counts of `normalise`."""
+
+    @abstractmethod
+    def _apart(self, events: list[E]) -> list[E]:
+        """Events in any order, one note a pitch at a time."""
+
+    @abstractmethod
+    def _notes(self, events: Iterable[E]) -> list[Note]:
+        """Such events as notes, in order."""
+
+    def _piece(self, events: Iterable[E], meters: Iterable[tuple[int, int]]) -> Piece:
+        """The piece of events; `meters` are (tick, index), those after the last onset are left out."""
+        notes = self._notes(events)
+        last_onset = notes[-1].onset if notes else -1
+        heard = tuple(Meter(tick, *METERS[index]) for tick, index in meters if tick <= last_onset)
+        return Piece(tuple(notes), self.ticks_per_beat, heard or (COMMON_TIME,))
