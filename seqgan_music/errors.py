@@ -38,6 +38,10 @@ class OutputError(SeqganMusicError):
     """A result that cannot be written: no space left, no permission, a folder in its place."""
 
 
+class RankError(SeqganMusicError):
+    """One of several processes that train together has ended, or cannot be reached: the others cannot go on."""
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the choice nearest to `word`, or " Choices: ..." where none is near."""
     names = sorted(choices)

@@ -1,4 +1,4 @@
-"""What the machine offers: the cores that this process may use."""
+"""What the machine offers: the cores that this process may use, and whether it is one of several."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ import os
 def usable_cores() -> int:
     """Return how many cores this process may use: fewer than there are where it is held to some of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def started_together() -> bool:
+    """Whether torchrun, or whoever sets its variables, has started this process as one of several."""
+    return os.environ.get("WORLD_SIZE", "1") != "1" and "RANK" in os.environ

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from seqgan_music.config import ChoiceConfig, Config, CriticConfig
 from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.learning import checkpoint, devices, discriminators, methods
 from seqgan_music.learning.generator import Generator, Stepper
+from seqgan_music.learning.ranks import ALONE, Ranks
 from seqgan_music.learning.sampling import sample
 from seqgan_music.learning.trainer import Listener, Trainer
 from seqgan_music.music import corpus, embedded, tokenizers, vocabulary
@@ -43,7 +44,7 @@ _OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")
 log = logging.getLogger(__name__)
 
 
-def check(config: Config) -> Config:
+def check(config: Config, ranks: Ranks = ALONE) -> Config:
     """Check every choice of a run before any work, and return the config with all their options written out.
 
     Raises ConfigError.
@@ -51,6 +52,8 @@ def check(config: Config) -> Config:
     for phase in config.phases:
         if (reason := methods.kind(phase).only_in_oracle) is not None:
             raise ConfigError(f"Method '{phase.name}' works in `seqgan-music oracle` alone: {reason}.")
+        if ranks.size > 1 and (reason := getattr(methods.kind(phase), "only_alone", None)) is not None:
+            raise ConfigError(f"Method '{phase.name}' trains in one process: {reason}. Start it without torchrun.")
         needed = getattr(methods.kind(phase), "needs_discriminator", None)
         if needed not in (None, config.discriminator.name):
             raise ConfigError(
@@ -100,8 +103,15 @@ class Run:
     """A run folder with its data, its tokenizer and a trainer that stands where the run stands."""
 
     def __init__(
-        self, folder: Path, config: Config, tokenizer: Tokenizer, splits: Splits, device: torch.device
+        self,
+        folder: Path,
+        config: Config,
+        tokenizer: Tokenizer,
+        splits: Splits,
+        device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.folder = folder
         self.config = config
         self.tokenizer = tokenizer
@@ -117,6 +127,7 @@ class Run:
             self.device,
             objective=rewards.objective(self.config, self.tokenizer, self.folder),
             probe=rewards.probe(self.config, self.tokenizer, self.folder),
+            ranks=self.ranks,
         )
 
     @classmethod
@@ -129,11 +140,35 @@ class Run:
         device: torch.device,
         minutes: float | None = None,
         say: Callable[[str], None] = log.info,
+        ranks: Ranks = ALONE,
     ) -> Run:
-        """Scan `music` (None: the embedded corpus), plan, and write a new run folder. Raises SeqganMusicError."""
+        """Scan `music` (None: the embedded corpus), plan, and write a new run folder. Raises SeqganMusicError.
+
+        Of several `ranks` the first does it alone, with a worker process on every core: more of them would read the
+        same files on the same cores. It plans by its own share of a step. Then all open what it wrote.
+        """
+        if ranks.size == 1:
+            return cls._begin(music, config, out, device, minutes, say, ranks)
+
+        def alone() -> str:
+            return str(cls._begin(music, config, out, device, minutes, say, ranks.rehearsal()).folder)
+
+        return cls.open(Path(ranks.by_first(alone)), device, ranks)
+
+    @classmethod
+    def _begin(
+        cls,
+        music: Path | None,
+        config: Config,
+        out: Path | None,
+        device: torch.device,
+        minutes: float | None,
+        say: Callable[[str], None],
+        ranks: Ranks,
+    ) -> Run:
         if minutes is not None and not minutes > 0:
             raise ConfigError(f"--minutes must be above 0, not {minutes}.")
-        config = check(config)
+        config = check(config, ranks)
         check_sizes(config)
         run_folders.check_free(out or run_folders.RUNS / "new", CONFIG)
         rated = rewards.rated(config)
@@ -149,7 +184,7 @@ class Run:
         config = rewards.aimed(config, tokenizer, splits.train)
         with run_folders.new_folder(out, CONFIG) as folder, _enough_memory():
             rewards.keep(rated, folder)
-            run = cls(folder, config, tokenizer, splits, device)
+            run = cls(folder, config, tokenizer, splits, device, ranks)
             say(run.describe())
             if changed:
                 say("Tokenizing changed: " + ", ".join(f"{n:,} {what}" for what, n in changed.most_common()))
@@ -163,17 +198,20 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, folder: Path, device: torch.device) -> Run:
-        """Open a run where its last checkpoint left it, or at its beginning. Raises RunError, ConfigError."""
+    def open(cls, folder: Path, device: torch.device, ranks: Ranks = ALONE) -> Run:
+        """Open a run where its last checkpoint left it, or at its beginning. Raises RunError, ConfigError.
+
+        Of several `ranks` each opens it, with any number of them, whatever their number was before.
+        """
         run_folders.check_run(folder)
-        config = check(configs.load(str(folder / CONFIG)))
+        config = check(configs.load(str(folder / CONFIG)), ranks)
         tokenizer = vocabulary.load(folder / VOCABULARY)
         splits = Splits.load(folder / TOKENS)
         size = splits.train.vocabulary_size
         if size != len(tokenizer.vocabulary):
             raise RunError(f"{folder}: {TOKENS} has {size} ids, {VOCABULARY} {len(tokenizer.vocabulary)}.")
         config = rewards.aimed(config, tokenizer, splits.train)
-        run = cls(folder, config, tokenizer, splits, device)
+        run = cls(folder, config, tokenizer, splits, device, ranks)
         if checkpoint.exists(folder, "last"):
             run.trainer.resume()
         return run
@@ -198,10 +236,12 @@ class Run:
         Raises RunError where another process trains this run, OutputError where nothing can be written any more:
         the run goes on from its last checkpoint once it can.
         """
-        with run_folders.locked(self.folder), _enough_memory():
-            if checkpoint.exists(self.folder, "last"):
+        with ExitStack() as held, _enough_memory():
+            if self.ranks.first:
+                held.enter_context(run_folders.locked(self.folder))
+                run_folders.sweep(self.folder, self.folder / checkpoint.FOLDER, self.folder / SAMPLES)
+            if self.ranks.agreed(checkpoint.exists(self.folder, "last")):
                 self.trainer.resume()  # another process may have gone on since this one looked
-            run_folders.sweep(self.folder, self.folder / checkpoint.FOLDER, self.folder / SAMPLES)
             self.trainer.train(listener)
 
     def write_samples(self, generator: Generator, name: str) -> list[Path]:

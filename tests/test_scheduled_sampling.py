@@ -15,6 +15,7 @@ TRUE = 2
 """The token of which all the data consists here."""
 
 AS_IT_IS = torch.tensor([False])
+RNG = torch.Generator().manual_seed(1)
 
 
 def mixing(sampled: float, done: float, end_id: int | None = None) -> ScheduledSampling:
@@ -41,7 +42,7 @@ def test_the_inverse_sigmoid_is_half_way_at_half_time_and_the_exponential_multip
 
 def test_at_first_the_inputs_are_those_of_maximum_likelihood() -> None:
     ids = torch.full((3, 4), TRUE)
-    assert mixing(0.9, 0.0).inputs(ids, AS_IT_IS).tolist() == [[0, TRUE, TRUE, TRUE]] * 3
+    assert mixing(0.9, 0.0).inputs(ids, AS_IT_IS, RNG).tolist() == [[0, TRUE, TRUE, TRUE]] * 3
 
 
 @pytest.mark.parametrize("share", [0.3, 0.99])
@@ -51,7 +52,7 @@ def test_each_input_is_true_or_drawn_after_the_mixed_inputs_before_it(share: flo
     generator = method._setting.generator
     with torch.no_grad():
         generator.output.weight.mul_(8.0)
-    mixed = method.inputs(torch.full((count, 4), TRUE), AS_IT_IS)
+    mixed = method.inputs(torch.full((count, 4), TRUE), AS_IT_IS, RNG)
     assert (mixed[:, 0] == 0).all()
     true = torch.nn.functional.one_hot(torch.tensor(TRUE), SIZE)
     for prefix in ([], [1], [TRUE], [3, TRUE]):
@@ -67,7 +68,7 @@ def test_each_input_is_true_or_drawn_after_the_mixed_inputs_before_it(share: flo
 
 
 def test_an_end_of_its_own_is_not_fed() -> None:
-    mixed = mixing(0.99, 1.0, end_id=4).inputs(torch.full((2000, 4), TRUE), AS_IT_IS)
+    mixed = mixing(0.99, 1.0, end_id=4).inputs(torch.full((2000, 4), TRUE), AS_IT_IS, RNG)
     assert policy_gradient.until_end(mixed, 4).all()
     assert not (mixed == 4).any()
     assert (mixed == 3).any()

@@ -15,7 +15,7 @@ from importlib import import_module
 
 import click
 
-from seqgan_music import __version__, choices
+from seqgan_music import __version__, choices, machine
 from seqgan_music.errors import SeqganMusicError, did_you_mean
 
 
@@ -75,6 +75,8 @@ def main() -> None:
     except SeqganMusicError as error:
         _fail(str(error))
     except click.UsageError as error:
+        if machine.started_together() and os.environ["RANK"] != "0":
+            sys.exit(2)  # the first of them says it for all
         path = error.ctx.command_path if error.ctx else "seqgan-music"
         _fail(f"{' '.join(error.format_message().split())} See '{path} --help'.")
     except click.ClickException as error:

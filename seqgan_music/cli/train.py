@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from seqgan_music import machine
 from seqgan_music.cli._terminal import interrupt, say
-from seqgan_music.errors import OutputError, SeqganMusicError
+from seqgan_music.errors import ConfigError, OutputError, RankError, SeqganMusicError
 
 if TYPE_CHECKING:
     from seqgan_music.learning.generator import Generator
+    from seqgan_music.learning.ranks import Ranks
     from seqgan_music.training import Run
 
 
@@ -56,6 +60,7 @@ def command(
       seqgan-music train my_songs/ --config quick --set generator.hidden=128
       seqgan-music train my_songs/ --seeds 3 --out runs/songs
       seqgan-music train --resume runs/latest
+      torchrun --nproc-per-node 8 -m seqgan_music train my_songs/
     """
     given = {
         "DIR": folder, "--config": config_name, "--set": overrides, "--out": out, "--minutes": minutes,
@@ -77,31 +82,56 @@ def command(
         overrides = (*overrides, f"seed={seed}")
     if track is not None:
         overrides = (*overrides, f"corpus.reading.track={json.dumps(track)}")
-    # Mistakes in it are told before torch is imported, which takes seconds.
-    settings = config.load(config_name or "default", overrides) if resume is None else None
-    from seqgan_music import training
-    from seqgan_music.learning import devices
+    with _joined(device) as group:
+        # Mistakes in it are told before torch is imported, which takes seconds.
+        settings = config.load(config_name or "default", overrides) if resume is None else None
+        if group is not None and seeds is not None:
+            raise ConfigError("--seeds trains one run after another: start each by torchrun, with --seed.")
+        from seqgan_music import training
+        from seqgan_music.learning.ranks import ALONE, own_device
 
-    where = devices.pick(device)
-    if settings is not None and seeds is not None:
-        from seqgan_music.cli import _seeds
+        ranks = group or ALONE
+        tell = say if ranks.first else _nothing
+        where = own_device(device)
+        if settings is not None and seeds is not None:
+            from seqgan_music.cli import _seeds
 
-        _seeds.train(folder, settings, seeds=seeds, out=out, device=where, minutes=minutes, learn=_learn)
+            _seeds.train(folder, settings, seeds=seeds, out=out, device=where, minutes=minutes, learn=_learn)
+            return
+        if settings is None:
+            assert resume is not None
+            run = training.Run.open(resume.resolve() if os.path.islink(resume) else resume, where, ranks)
+            if run.trainer.progress.finished:
+                tell(f"{run.folder} is finished already.")
+        else:
+            run = training.Run.begin(
+                folder, settings, out=out, device=where, minutes=minutes, say=tell, ranks=ranks
+            )
+        tell(f"Run: {run.folder}")
+        start = "seqgan-music" if ranks.size == 1 else "torchrun --nproc-per-node N -m seqgan_music"
+        go_on = f"{start} train --resume {shlex.quote(str(run.folder))}"
+        if device != "auto":
+            go_on += f" --device {device}"
+        _learn(run, go_on)
+    if ranks.first:
+        _judge(run)
+        click.echo(summary(run))
+
+
+@contextmanager
+def _joined(device: str) -> Iterator[Ranks | None]:
+    """Yield the processes that torchrun has started; None for one alone, which does not need torch yet."""
+    if not machine.started_together():
+        yield None
         return
-    if settings is None:
-        assert resume is not None
-        run = training.Run.open(resume.resolve() if os.path.islink(resume) else resume, where)
-        if run.trainer.progress.finished:
-            say(f"{run.folder} is finished already.")
-    else:
-        run = training.Run.begin(folder, settings, out=out, device=where, minutes=minutes, say=say)
-    say(f"Run: {run.folder}")
-    go_on = f"seqgan-music train --resume {shlex.quote(str(run.folder))}"
-    if device != "auto":
-        go_on += f" --device {device}"
-    _learn(run, go_on)
-    _judge(run)
-    click.echo(summary(run))
+    from seqgan_music.learning import ranks
+
+    with ranks.joined(device) as group:
+        yield group
+
+
+def _nothing(text: str) -> None:
+    """Say nothing."""
 
 
 def _judge(run: Run) -> None:
@@ -147,6 +177,14 @@ def _judge(run: Run) -> None:
 
 def _learn(run: Run, go_on: str) -> None:
     """Train to the end; `go_on` is what to type where it is stopped before."""
+    if not run.ranks.first:
+        from seqgan_music.learning.trainer import Silent
+
+        try:
+            run.train(Silent())
+        except RankError as error:
+            raise RankError(f"{error} To go on: {go_on}") from None
+        return
     screen = Screen(run)
     try:
         run.train(screen)
@@ -154,8 +192,8 @@ def _learn(run: Run, go_on: str) -> None:
         screen.close()
         say(f"Stopped. To go on: {go_on}")
         raise click.Abort from None
-    except OutputError as error:
-        raise OutputError(f"{error} Then go on: {go_on}") from None
+    except (OutputError, RankError) as error:
+        raise type(error)(f"{error} Then go on: {go_on}") from None
     finally:
         screen.close()
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqgan_music.learning.discriminators import Discriminator
+from seqgan_music.learning.ranks import ALONE, Ranks
 
 
 def optimizer(discriminator: Discriminator, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
@@ -25,21 +26,25 @@ def train_epoch(
     order_rng: torch.Generator,
     dropout_rng: torch.Generator,
     progress: Callable[[dict[str, float]], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Tensor:
     """Show D each real and each generated sequence (N, T) once, in random order.
 
     Return the mean cross-entropy of the batches, nats, as a tensor on the device. `progress` is called after each.
+    All ranks are given all sequences.
     """
     ids = torch.cat([real, fake])
     labels = (torch.arange(len(ids), device=ids.device) < len(real)).float()
     order = torch.randperm(len(ids), generator=order_rng, device=order_rng.device).to(ids.device)
     losses = []
     for rows in order.split(batch):
-        loss = F.binary_cross_entropy_with_logits(discriminator(ids[rows], dropout_rng), labels[rows])
+        share = ranks.share(len(rows))
+        own = share.own(rows)
+        loss = F.binary_cross_entropy_with_logits(discriminator(ids[own], share.rng(dropout_rng)), labels[own])
         optimizer.zero_grad()
-        (loss + discriminator.penalty()).backward()
+        whole = share.part * (loss + discriminator.penalty())
+        losses.append(share.backward(whole, discriminator, told=share.part * loss))
         optimizer.step()
-        losses.append(loss.detach())
         if progress is not None:
             progress({})
     return torch.stack(losses).mean()

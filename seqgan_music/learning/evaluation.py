@@ -16,17 +16,20 @@ from seqgan_music.learning.data import IGNORED, Sequences
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import Generator, State, Stepper
 from seqgan_music.learning.policy_gradient import until_end
+from seqgan_music.learning.ranks import ALONE, Ranks
 from seqgan_music.learning.sampling import sample
 
 
 @torch.no_grad()
-def held_out(generator: Generator, data: Sequences, window: int, batch: int = 64) -> dict[str, float]:
+def held_out(
+    generator: Generator, data: Sequences, window: int, batch: int = 64, ranks: Ranks = ALONE
+) -> dict[str, float]:
     """Return NLL of whole sequences, the state carried from the first token: nats a token and bits a unit.
 
     Bits a unit = total NLL, end tokens included, / ln 2 / units (notes in music).
     """
     total = torch.zeros((), dtype=torch.float64, device=data.device)
-    for index in data.groups(batch):
+    for index in ranks.dealt(data.groups(batch)):
         targets = data.rows(index, int(data.lengths[index].max()), IGNORED)  # (B, L)
         inputs = generator.inputs_for(targets.clamp(min=0))
         state: State | None = None
@@ -34,7 +37,7 @@ def held_out(generator: Generator, data: Sequences, window: int, batch: int = 64
             part = targets[:, start : start + window]
             loss, state = generator.loss(inputs[:, start : start + window], part, state)
             total += loss.double() * (part != IGNORED).sum()
-    nll = float(total)
+    nll = float(ranks.sum(total))
     units = int(np.sum(data.tokens.units))
     return {
         "validation_nats": nll / int(data.lengths.sum()),
@@ -44,21 +47,25 @@ def held_out(generator: Generator, data: Sequences, window: int, batch: int = 64
 
 @torch.no_grad()
 def samples(
-    generator: Generator, count: int, length: int, rng: torch.Generator, end_id: int | None
+    generator: Generator, count: int, length: int, rng: torch.Generator, end_id: int | None, ranks: Ranks = ALONE
 ) -> tuple[Tensor, dict[str, float]]:
     """Sample at temperature 1; return the ids (N, T) and their entropy (nats a token) and distinct-4."""
-    ids = sample(Stepper(generator), count, length, rng, end_id)
+    share = ranks.share(count)
+    own = sample(Stepper(generator), share.count, length, share.rng(rng), end_id)
+    log_probs = share.all(torch.cat([generator.log_probs(rows) for rows in own.split(64)]))
+    ids = share.all(own)
     chosen = until_end(ids, end_id)
-    log_probs = torch.cat([generator.log_probs(rows) for rows in ids.split(64)])
     entropy = -float((log_probs * chosen).sum() / chosen.sum())
     return ids, {"entropy": entropy, "distinct_4": distinct(ids.cpu().numpy(), chosen.cpu().numpy())}
 
 
 @torch.no_grad()
-def drift(generator: Generator, before: Generator, ids: Tensor, end_id: int | None) -> float:
+def drift(generator: Generator, before: Generator, ids: Tensor, end_id: int | None, ranks: Ranks = ALONE) -> float:
     """Estimate KL(G || G before), nats a token, on samples (N, T) of G: how far a phase has moved it."""
     chosen = until_end(ids, end_id)
-    ratios = torch.cat([generator.log_probs(rows) - before.log_probs(rows) for rows in ids.split(64)])
+    share = ranks.share(len(ids))
+    own = share.own(ids).split(64)
+    ratios = share.all(torch.cat([generator.log_probs(rows) - before.log_probs(rows) for rows in own]))
     return float((ratios * chosen).sum() / chosen.sum())
 
 

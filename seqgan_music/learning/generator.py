@@ -20,6 +20,7 @@ from seqgan_music.learning.attention import Attention, Memory, Past, StepAttenti
 from seqgan_music.learning.clock import Clock, Reading, Time, TimeEmbedding
 from seqgan_music.learning.data import IGNORED
 from seqgan_music.learning.likelihood import SAFE_LOGIT, nll, weighted_nll
+from seqgan_music.learning.ranks import Rng, kept
 
 
 @dataclass
@@ -56,11 +57,14 @@ class State:
         )
 
 
-def dropout(values: Tensor, share: float, rng: torch.Generator | None) -> Tensor:
-    """Zero a share of the values and scale up the rest; the identity without a generator."""
+def dropout(values: Tensor, share: float, rng: Rng | None, axis: int = 0) -> Tensor:
+    """Zero a share of the values and scale up the rest; the identity without a generator.
+
+    `axis` is that of the sequences.
+    """
     if rng is None or share == 0.0:
         return values
-    keep = torch.empty_like(values).bernoulli_(1.0 - share, generator=rng)
+    keep = kept(values, 1.0 - share, rng, axis)
     return values * keep.mul_(1.0 / (1.0 - share))
 
 
@@ -123,7 +127,7 @@ class Generator(nn.Module):
                     parameter.uniform_(-bound, bound, generator=rng)
 
     def forward(
-        self, inputs: Tensor, state: State | None = None, dropout_rng: torch.Generator | None = None
+        self, inputs: Tensor, state: State | None = None, dropout_rng: Rng | None = None
     ) -> tuple[Tensor, State]:
         """Return logits (B, T, V) of the token after each input (B, T), and the state after the last."""
         hidden, state = self.hidden(inputs, state, dropout_rng)
@@ -133,7 +137,7 @@ class Generator(nn.Module):
         self,
         inputs: Tensor,
         state: State | None = None,
-        dropout_rng: torch.Generator | None = None,
+        dropout_rng: Rng | None = None,
         time: Time | None = None,
     ) -> tuple[Tensor, State]:
         """Return what the output layer is fed for inputs (B, T), and the state after the last.
@@ -155,7 +159,8 @@ class Generator(nn.Module):
             mean, sums = self._means(inputs, before_sums)
             fed = fed + dropout(mean, share, dropout_rng)
         hidden, lstm = self.lstm(fed, state and state.lstm)  # (B, T, H)
-        hidden = dropout(hidden, share, dropout_rng)
+        # An LSTM's outputs lie in memory step by step: so their mask is drawn.
+        hidden = dropout(hidden.transpose(0, 1), share, dropout_rng, axis=1).transpose(0, 1)
         if self.attention is None:
             return hidden, State(lstm, None, reading, sums)
         context, past = self.attention(hidden, embedded, state and state.past, time)
@@ -177,7 +182,7 @@ class Generator(nn.Module):
             start += shifted[:, None]
         return torch.cat([start, ids[:, :-1]], dim=1)  # (B, T)
 
-    def log_probs(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+    def log_probs(self, ids: Tensor, dropout_rng: Rng | None = None) -> Tensor:
         """Return log G(y_t | y_1..t-1) for each token of `ids` (B, T), as (B, T), in nats."""
         hidden, _ = self.hidden(self.inputs_for(ids), dropout_rng=dropout_rng)
         losses = nll(hidden.flatten(0, 1), self.output.weight, self.output.bias, ids.flatten())
@@ -188,17 +193,19 @@ class Generator(nn.Module):
         inputs: Tensor,
         targets: Tensor,
         state: State | None = None,
-        dropout_rng: torch.Generator | None = None,
+        dropout_rng: Rng | None = None,
         time: Time | None = None,
+        count: int | None = None,
     ) -> tuple[Tensor, State]:
         """Return the mean NLL, nats a token, of the targets (B, T) that are not IGNORED, and the state after them.
 
         Inputs (B, T) are the tokens before the targets; `time` as in `hidden`. Without any target the loss is 0.
+        With a `count` it is their sum divided by that: their part of the mean over a larger batch.
         """
         hidden, state = self.hidden(inputs, state, dropout_rng, time)
         flat = targets.flatten()
         counted = (flat != IGNORED).to(hidden.dtype)
-        weights = counted / counted.sum().clamp(min=1)
+        weights = counted / (counted.sum().clamp(min=1) if count is None else max(count, 1))
         loss = weighted_nll(hidden.flatten(0, 1), self.output.weight, self.output.bias, flat.clamp(min=0), weights)
         return loss, state
 

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 
-def loss(log_probs: Tensor, advantages: Tensor, mask: Tensor, *, mean: bool) -> Tensor:
+def loss(log_probs: Tensor, advantages: Tensor, mask: Tensor, *, mean: bool, count: Tensor | None = None) -> Tensor:
     """Return -sum of log g(y_t | prefix) * advantage over the tokens in `mask`, or its mean over them.
 
     All (B, T); only `log_probs` carries a gradient. The paper's code sums, so that its step grows with B * T.
+    The mean is that over `count` tokens where these are a part of them.
     """
     total = -(log_probs * advantages.detach() * mask).sum()
-    return total / mask.sum().clamp(min=1) if mean else total
+    return total / (mask.sum() if count is None else count).clamp(min=1) if mean else total
 
 
 def leave_one_out(values: Tensor, mask: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from seqgan_music.learning.discriminators import Scorer
 from seqgan_music.learning.generator import Stepper
+from seqgan_music.learning.ranks import Rng, uniforms
 from seqgan_music.learning.sampling import next_tokens
 
 
@@ -36,7 +37,7 @@ def complete(
     ids: Tensor,
     prefixes: Sequence[int],
     rollouts: int,
-    rng: torch.Generator,
+    rng: Rng,
     end_id: int | None = None,
 ) -> Tensor:
     """Complete the first p ids of each sequence (B, T) R times, for each p of `prefixes`: (P, B, R, T).
@@ -64,8 +65,8 @@ def complete(
             active = state.first(joined)
         if not joined:
             continue
-        uniforms = torch.rand(joined, generator=rng, device=ids.device)
-        drawn = next_tokens(policy, active, uniforms)
+        numbers = uniforms([joined // rows, batch, rollouts], rng, ids.device, axis=1).flatten()
+        drawn = next_tokens(policy, active, numbers)
         if end_id is not None:
             drawn = torch.where(completed[:joined, step - 1] == end_id, end_id, drawn)
         completed[:joined, step] = drawn
@@ -78,7 +79,7 @@ def action_values(
     scorer: Scorer,
     ids: Tensor,
     rollouts: int,
-    rng: torch.Generator,
+    rng: Rng,
     *,
     reward: Callable[[Tensor], Tensor] = torch.sigmoid,
     stride: int = 1,

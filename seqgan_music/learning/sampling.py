@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seqgan_music.learning.generator import Generator, Stepper, StepState
+from seqgan_music.learning.ranks import Rng, uniforms
 
 BELOW_ONE = 1.0 - 2.0**-23
 
@@ -63,15 +64,14 @@ def next_tokens(stepper: Stepper, state: StepState, uniforms: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def sample(stepper: Stepper, count: int, length: int, rng: torch.Generator, end_id: int | None = None) -> Tensor:
+def sample(stepper: Stepper, count: int, length: int, rng: Rng, end_id: int | None = None) -> Tensor:
     """Draw `count` sequences from G at temperature 1: ids (N, T). After the end id only end ids follow."""
     state = stepper.start(count, length)
     tokens = torch.full((count,), stepper.start_id, device=stepper.device)
     ids = torch.empty(count, length, dtype=torch.long, device=stepper.device)
     for step in range(length):
         stepper.advance(tokens, state)
-        uniforms = torch.rand(count, generator=rng, device=stepper.device)
-        drawn = next_tokens(stepper, state, uniforms)
+        drawn = next_tokens(stepper, state, uniforms([count], rng, stepper.device))
         if end_id is not None and step > 0:
             drawn = torch.where(tokens == end_id, end_id, drawn)
         ids[:, step] = tokens = drawn

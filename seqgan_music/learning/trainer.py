@@ -29,6 +29,7 @@ from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.generator import Generator
 from seqgan_music.learning.mixing import Objective
 from seqgan_music.learning.models import Model
+from seqgan_music.learning.ranks import ALONE, Ranks
 from seqgan_music.tokenset import Splits
 
 METRICS = "metrics.jsonl"
@@ -105,11 +106,13 @@ class Trainer:
         oracle: Model | None = None,
         objective: Objective | None = None,
         probe: Callable[[Tensor], dict[str, float]] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """`probe` adds measures of the sampled ids (N, T); `oracle` is what the data was drawn from, if known.
 
-        `objective` is what methods that take one reward besides D.
+        `objective` is what methods that take one reward besides D. Of several `ranks` each has a trainer.
         """
+        self.ranks = ranks
         self.run = run
         self.config = config
         self.device = device
@@ -198,7 +201,7 @@ class Trainer:
                 trouble = method.finished(progress.history[1:]) or self._collapse(method)
                 if trouble is not None:
                     break
-                measures = method.advance(listener.progress)
+                measures = self.ranks.agreed(method.advance(listener.progress))
                 progress.round += 1
                 healthy = _finite(self._models()) and _finite(method.tensors())
                 if not healthy or not all(math.isfinite(value) for value in measures.values()):
@@ -215,7 +218,8 @@ class Trainer:
         self._rngs = {"data": setting.data_rng, "model": setting.model_rng}
         self._method = methods.create(self.config.phases[phase], setting)
         self._before = None
-        if phase > 0 and self._method.adversarial and checkpoint.exists(self.run, phase_name(phase - 1)):
+        before = phase > 0 and self._method.adversarial and checkpoint.exists(self.run, phase_name(phase - 1))
+        if self.ranks.agreed(before):  # which rank 0 says once it has saved it
             self._before = checkpoint.load_generator(self.run, phase_name(phase - 1), str(self.device))
 
     def _end_phase(
@@ -231,7 +235,7 @@ class Trainer:
         if reason is not None or method.keeps_best:
             self._roll_back(listener)
         self.model = method.model()
-        checkpoint.save(self.run, phase_name(progress.phase), self._models(), self._document())
+        self._keep(phase_name(progress.phase), self._models(), self._document())
         progress.phase += 1
         progress.round, progress.history = 0, []
         self._method = None
@@ -241,12 +245,15 @@ class Trainer:
 
     def _roll_back(self, listener: Listener) -> None:
         """Put back the best generator so far: the next phase, and a run that went wrong, go on from there."""
-        tensors, document = checkpoint.load(self.run, "best")
-        self.generator.load_state_dict(checkpoint.unprefixed(tensors, "generator"))
-        if not _finite(self.discriminator.state_dict()):
-            self.discriminator.load_state_dict(checkpoint.unprefixed(tensors, "discriminator"))
+        if self.ranks.first:  # the others may look before all of it is there
+            tensors, _ = checkpoint.load(self.run, "best")
+            self.generator.load_state_dict(checkpoint.unprefixed(tensors, "generator"))
+            if not _finite(self.discriminator.state_dict()):
+                self.discriminator.load_state_dict(checkpoint.unprefixed(tensors, "discriminator"))
+        self.ranks.copy_first(self.generator, self.discriminator)
         self._last_samples = None
-        where = document["best"]
+        where = self.progress.best
+        assert where is not None
         listener.note(f"back to the best generator: {where['method']}, round {where['round']}")
 
     def _evaluate(
@@ -277,28 +284,28 @@ class Trainer:
         is_best = progress.best is None or measured["validation_nats"] < progress.best["validation_nats"]
         if is_best:
             progress.best = line
-            checkpoint.save(self.run, "best", self._models(), self._document())
+            self._keep("best", self._models(), self._document())
         listener.evaluated(line, self.generator, is_best)
         self._save()
 
     @torch.no_grad()
     def _measure(self, generator: Generator, method: methods.Method, fresh: bool = True) -> dict[str, float]:
         """Measure a generator, and D against it where D learns; without `fresh` the generator's are last time's."""
-        config = self.config
+        config, ranks = self.config, self.ranks
         if fresh or self._last_samples is None:
             rng = torch.Generator(self.device).manual_seed(config.seed)
-            held_out = evaluation.held_out(generator, self.validation, config.sequence_length)
+            held_out = evaluation.held_out(generator, self.validation, config.sequence_length, ranks=ranks)
             length, end_id = config.sequence_length, self.train_data.end_id
-            ids, measures = evaluation.samples(generator, config.evaluation.samples, length, rng, end_id)
+            ids, measures = evaluation.samples(generator, config.evaluation.samples, length, rng, end_id, ranks)
             if self._before is not None:
-                measures["kl"] = evaluation.drift(generator, self._before, ids, end_id)
+                measures["kl"] = evaluation.drift(generator, self._before, ids, end_id, ranks)
             probed = self._probe(ids) if self._probe is not None else {}
             self._last_samples = ids, {**held_out, **measures, **probed}
         ids, measures = self._last_samples
         if not method.uses_discriminator:
-            return dict(measures)
+            return ranks.agreed(dict(measures))
         real = self.validation.first(config.evaluation.samples, config.sequence_length)
-        return {**measures, **evaluation.discrimination(self.discriminator, real, ids)}
+        return ranks.agreed({**measures, **evaluation.discrimination(self.discriminator, real, ids)})
 
     def _collapse(self, method: methods.Method) -> str | None:
         """Return how an adversarial phase has collapsed since its start, or None."""
@@ -324,6 +331,7 @@ class Trainer:
             data_rng=torch.Generator().manual_seed(seed),
             model_rng=torch.Generator(self.device).manual_seed(seed + 1),
             objective=self._objective,
+            ranks=self.ranks,
             oracle=self._oracle,
         )
 
@@ -347,10 +355,16 @@ class Trainer:
             tensors.update(checkpoint.prefixed(self._method.tensors(), "method"))
             tensors.update({f"rng.{name}": rng.get_state() for name, rng in self._rngs.items()})
             document["method"] = self._method.counters()
-        checkpoint.save(self.run, "last", tensors, document)
+        self._keep("last", tensors, document)
+
+    def _keep(self, name: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+        if self.ranks.first:
+            checkpoint.save(self.run, name, tensors, document)
 
     def _log(self, line: Line) -> None:
         """Append to the log; it must be on the disk before the checkpoint that counts its lines."""
+        if not self.ranks.first:
+            return
         path = self.run / METRICS
         # What cannot be told is null: readers of JSON outside Python refuse NaN.
         told = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
@@ -364,6 +378,8 @@ class Trainer:
 
     def _keep_lines(self, count: int) -> None:
         """Drop lines of the log that were written after the checkpoint."""
+        if not self.ranks.first:
+            return
         path = self.run / METRICS
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         if len(lines) > count:

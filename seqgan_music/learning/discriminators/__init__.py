@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seqgan_music import choices
 from seqgan_music.config import ChoiceConfig, build
+from seqgan_music.learning.ranks import Rng
 from seqgan_music.tokenset import TokenSet
 
 
@@ -41,7 +42,7 @@ class Discriminator(nn.Module):
         """Draw all weights."""
         raise NotImplementedError
 
-    def forward(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, ids: Tensor, dropout_rng: Rng | None = None) -> Tensor:
         """Return the logit of "real" (B,) for sequences (B, T); dropout only where a generator is given."""
         raise NotImplementedError
 

@@ -27,6 +27,7 @@ from seqgan_music.errors import ConfigError
 from seqgan_music.learning.bars import Bars, Scale, Windows
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import dropout
+from seqgan_music.learning.ranks import Rng
 from seqgan_music.tokenset import TokenSet
 
 MOST_LAGS = 16
@@ -108,7 +109,7 @@ class WindowNetwork(nn.Module):
             else:
                 parameter.zero_()
 
-    def forward(self, windows: Windows, rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, windows: Windows, rng: Rng | None = None) -> Tensor:
         """Return the logit (N,) of each window; dropout only where a generator is given."""
         there = (windows.bar < self.bars).float()  # (N, L)
         counts = there.new_zeros(len(there), self.bars + 1).scatter_add_(1, windows.bar, there)[:, : self.bars]
@@ -122,7 +123,7 @@ class WindowNetwork(nn.Module):
         logits: Tensor = self.output(dropout(torch.cat([mean, x.amax(2)], 1), self.dropout, rng))
         return logits[:, 0]
 
-    def _tokens(self, windows: Windows, there: Tensor, counts: Tensor, rng: torch.Generator | None) -> Tensor:
+    def _tokens(self, windows: Windows, there: Tensor, counts: Tensor, rng: Rng | None) -> Tensor:
         """Return mean and maximum over each bar's tokens: (N, bars, 2 * channels)."""
         inside = there[:, None]
         x = dropout(self.embedding(windows.ids).transpose(1, 2), self.dropout, rng) * inside  # (N, E, L)
@@ -183,7 +184,7 @@ class BarWindows(Discriminator):
         of = self.bars.of(ids) if bars is None else bars
         return self.bars.windows(ids, of, scale, scale.bars * self.options.tokens_a_bar)
 
-    def forward(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, ids: Tensor, dropout_rng: Rng | None = None) -> Tensor:
         """Return the logit of "real" (B,) for sequences (B, T)."""
         bars = self.bars.of(ids)
         total = torch.zeros(len(ids), device=ids.device)

@@ -20,6 +20,7 @@ from seqgan_music.errors import ConfigError
 from seqgan_music.learning.convolution import linear, pooled_convolutions
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import dropout
+from seqgan_music.learning.ranks import Rng
 
 PAPER_20 = {1: 100, 2: 200, 3: 200, 4: 200, 5: 200, 6: 100, 7: 100, 8: 100, 9: 100, 10: 100, 15: 160, 20: 160}
 PAPER_32 = {
@@ -99,18 +100,19 @@ class Cnn(Discriminator):
         self.highway.weight.uniform_(-bound, bound, generator=rng)
         self.highway.bias.zero_()
 
-    def forward(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, ids: Tensor, dropout_rng: Rng | None = None) -> Tensor:
         """Return the logit of "real" (B,) for sequences (B, T)."""
         weights = [layer.get_parameter("weight") for layer in self.convolutions]
         biases = torch.cat([layer.get_parameter("bias") for layer in self.convolutions])
         pooled = F.relu(pooled_convolutions(self.embedding(ids), weights) + biases[:, None])
         return self.head(pooled, dropout_rng)
 
-    def head(self, pooled: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+    def head(self, pooled: Tensor, dropout_rng: Rng | None = None) -> Tensor:
         """Return the logit (B,) from the pooled filters (features, B): highway, dropout, output layer."""
         transform, gate = linear(pooled, self.highway.weight, self.highway.bias).chunk(2)
         mixed = torch.lerp(pooled, transform.relu(), gate.sigmoid())
-        return (self.output.weight @ dropout(mixed, self.options.dropout, dropout_rng))[0] + self.output.bias
+        mixed = dropout(mixed, self.options.dropout, dropout_rng, axis=1)
+        return (self.output.weight @ mixed)[0] + self.output.bias
 
     def penalty(self) -> Tensor:
         """Return the L2 term on the output layer, half the squared norm as in the paper's code."""

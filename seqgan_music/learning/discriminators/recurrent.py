@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from seqgan_music.errors import ConfigError
 from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import dropout
+from seqgan_music.learning.ranks import Rng
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Recurrent(Discriminator):
             reach = 1.0 if name.startswith("embedding") else bound
             parameter.uniform_(-reach, reach, generator=rng)
 
-    def forward(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, ids: Tensor, dropout_rng: Rng | None = None) -> Tensor:
         """Return the logit of "real" (B,) for sequences (B, T)."""
         share = self.options.dropout
         states, _ = self.lstm(dropout(self.embedding(ids), share, dropout_rng))  # (B, T, 2H)

@@ -17,6 +17,7 @@ from seqgan_music.errors import ConfigError
 from seqgan_music.learning.discriminators import Discriminator, Scorer
 from seqgan_music.learning.discriminators.cnn import Cnn, CnnOptions
 from seqgan_music.learning.generator import dropout
+from seqgan_music.learning.ranks import Rng
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,12 @@ class Repetition(Discriminator):
         self.output.weight.zero_()
         self.output.bias.zero_()
 
-    def forward(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, ids: Tensor, dropout_rng: Rng | None = None) -> Tensor:
         """Return the logit of "real" (B,) for sequences (B, T)."""
         logits: Tensor = self.content(ids, dropout_rng)
         return logits + self.form(ids, dropout_rng)
 
-    def form(self, ids: Tensor, dropout_rng: torch.Generator | None = None) -> Tensor:
+    def form(self, ids: Tensor, dropout_rng: Rng | None = None) -> Tensor:
         """Return what repetition adds to the logit (B,) of sequences (B, T)."""
         matches = self.matches(ids).float()  # (B, lags, T)
         seen = F.relu(self.windows(matches)).mean(2)  # (B, filters)

@@ -22,6 +22,7 @@ from seqgan_music.learning.discriminators import Discriminator
 from seqgan_music.learning.generator import Generator
 from seqgan_music.learning.mixing import Objective
 from seqgan_music.learning.models import Model
+from seqgan_music.learning.ranks import ALONE, Ranks
 
 LARGEST = 10**9
 """Of any whole number among a method's options: more overflows the machine's integers in places."""
@@ -45,6 +46,8 @@ class Setting:
     """Dropout and sampling; on the models' device."""
     objective: Objective | None = None
     """What is rewarded besides D."""
+    ranks: Ranks = ALONE
+    """The processes that train together."""
     oracle: Model | None = None
     """The distribution that the data was drawn from, where it is known: only the method `oracle` may look."""
 

@@ -22,13 +22,21 @@ def discriminator_step(
     Both are shifted at random, so that D learns what holds in every key, from more than there is.
     """
     rngs = setting.data_rng, setting.model_rng
-    fake = sample(Stepper(setting.generator), count, setting.length, setting.model_rng, setting.train.end_id)
+    fake = negatives(setting, Stepper(setting.generator), count)
     real = setting.train.openings(count, setting.length, setting.data_rng)
     real, fake = (setting.train.shifted(ids, setting.data_rng) for ids in (real, fake))
     losses = [
-        train_epoch(setting.discriminator, optimizer, real, fake, batch, *rngs, progress) for _ in range(epochs)
+        train_epoch(setting.discriminator, optimizer, real, fake, batch, *rngs, progress, setting.ranks)
+        for _ in range(epochs)
     ]
     return float(torch.stack(losses).mean())
+
+
+def negatives(setting: Setting, stepper: Stepper, count: int) -> Tensor:
+    """Return new samples (count, T); each rank draws some of them, all have all."""
+    share = setting.ranks.share(count)
+    rng = share.rng(setting.model_rng)
+    return share.all(sample(stepper, share.count, setting.length, rng, setting.train.end_id))
 
 
 class Best:

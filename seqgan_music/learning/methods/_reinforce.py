@@ -83,11 +83,13 @@ class Reinforce:
         self.generator_changed = True
         self._setting = setting
         self._round = 0
+        self._batch = setting.ranks.share(options.batch)
+        self._rng = self._batch.rng(setting.model_rng)
         self._anchor = copy.deepcopy(setting.generator).requires_grad_(False)
         self._g_optimizer = torch.optim.Adam(setting.generator.parameters(), options.g_learning_rate, fused=True)
 
     def action_values(self, ids: Tensor) -> Tensor:
-        """Return Q (B, T) of each token of sampled sequences (B, T)."""
+        """Return Q (B, T) of each token of sampled sequences (B, T); B are this rank's, as are `self._rng`'s."""
         raise NotImplementedError
 
     @property
@@ -116,9 +118,9 @@ class Reinforce:
 
     def _generator_step(self) -> dict[str, float]:
         """Sample, value every token, and update G once (eq. 8)."""
-        setting, options = self._setting, self.options
+        setting, options, batch = self._setting, self.options, self._batch
         generator, end_id = setting.generator, setting.train.end_id
-        ids = sample(Stepper(generator), options.batch, setting.length, setting.model_rng, end_id)
+        ids = sample(Stepper(generator), batch.count, setting.length, self._rng, end_id)
         values = self.action_values(ids)  # (B, T)
         chosen = policy_gradient.until_end(ids, end_id)  # (B, T)
         log_probs = generator.log_probs(ids)  # (B, T)
@@ -127,21 +129,22 @@ class Reinforce:
             with torch.no_grad():
                 drift = (log_probs - self._anchor.log_probs(ids)) * chosen
             advantages = advantages - options.beta * policy_gradient.reward_to_go(drift)
+        weight = batch.all(chosen).float()  # from here on also what other ranks have
         if options.baseline:
-            advantages = advantages - policy_gradient.leave_one_out(advantages, chosen)
-        loss = policy_gradient.loss(log_probs, advantages, chosen, mean=options.mean_loss)
+            advantages = advantages - batch.own(policy_gradient.leave_one_out(batch.all(advantages), weight))
+        loss = policy_gradient.loss(log_probs, advantages, chosen, mean=options.mean_loss, count=weight.sum())
         if options.mle_weight > 0:
             real = setting.train.openings(options.batch, setting.length, setting.data_rng)
             real_chosen = policy_gradient.until_end(real, end_id)
-            likelihood = generator.log_probs(real, setting.model_rng) * real_chosen
+            likelihood = generator.log_probs(batch.own(real), self._rng) * batch.own(real_chosen)
             loss = loss - options.mle_weight * likelihood.sum() / real_chosen.sum()
         self._g_optimizer.zero_grad()
-        loss.backward()
+        loss = batch.backward(loss, generator)
         norm = torch.nn.utils.clip_grad_norm_(generator.parameters(), options.g_clip)
         self._g_optimizer.step()
-        weight = chosen.float()
+        values = batch.all(values)
         return {
-            "g_loss": float(loss.detach()),
+            "g_loss": float(loss),
             "g_norm": float(norm),
             "reward": float((values * weight).sum() / weight.sum()),
             **_by_position(values, weight),

@@ -26,9 +26,9 @@ from seqgan_music.errors import ConfigError
 from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.methods import Progress, Setting, seconds
+from seqgan_music.learning.methods._discriminator import negatives
 from seqgan_music.learning.models import GeneratorModel
 from seqgan_music.learning.policy_gradient import until_end
-from seqgan_music.learning.sampling import sample
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Cot:
         self.keeps_best = options.keep_best
         self.rounds = -(-options.updates // options.round_updates)
         self._setting = setting
+        self._batch = setting.ranks.share(options.batch)
         self._updates = 0
         generator = setting.generator
         hidden = max(1, round(options.mediator_hidden * generator.config.hidden))
@@ -134,32 +135,41 @@ class Cot:
         """Update M on as many real as generated sequences; return its loss, nats a token."""
         real, fake = self._real(), self._fake()
         loss = 0.5 * (self._nll(self._mediator, real) + self._nll(self._mediator, fake))
-        _descend(loss, self._mediator, self._m_optimizer, self.options.clip)
-        return loss.detach()
+        return self._descend(loss, self._mediator, self._m_optimizer)
 
     def _generator_step(self) -> Tensor:
         """Update G on its own samples; return its loss, nats a token."""
         generator, ids = self._setting.generator, self._fake()
-        loss = mediated(generator, self._mediator, ids, until_end(ids, self._setting.train.end_id))
+        chosen = until_end(ids, self._setting.train.end_id)
+        own, mask = self._batch.own(ids), self._batch.own(chosen)
+        loss = mediated(generator, self._mediator, own, mask) * (mask.sum() / chosen.sum())
         total = loss
         if self.options.mle_weight > 0:
             total = total + self.options.mle_weight * self._nll(generator, self._real())
-        _descend(total, generator, self._g_optimizer, self.options.clip)
-        return loss.detach()
+        return self._descend(total, generator, self._g_optimizer, told=loss)
 
     def _real(self) -> Tensor:
         setting = self._setting
         return setting.train.openings(self.options.batch, setting.length, setting.data_rng)
 
     def _fake(self) -> Tensor:
-        setting = self._setting
-        stepper = Stepper(setting.generator)
-        return sample(stepper, self.options.batch, setting.length, setting.model_rng, setting.train.end_id)
+        return negatives(self._setting, Stepper(self._setting.generator), self.options.batch)
 
     def _nll(self, model: Generator, ids: Tensor) -> Tensor:
-        """Return the mean NLL of the tokens of ids (B, T) up to their end, nats."""
+        """Return the mean NLL of the tokens of ids (B, T) up to their end, nats: this rank's part of it."""
         chosen = until_end(ids, self._setting.train.end_id)
-        return -(model.log_probs(ids, self._setting.model_rng) * chosen).sum() / chosen.sum()
+        log_probs = model.log_probs(self._batch.own(ids), self._batch.rng(self._setting.model_rng))
+        return -(log_probs * self._batch.own(chosen)).sum() / chosen.sum()
+
+    def _descend(
+        self, loss: Tensor, model: Generator, optimizer: torch.optim.Optimizer, told: Tensor | None = None
+    ) -> Tensor:
+        """Update a model; return the loss, or what is told in its place, of all ranks."""
+        optimizer.zero_grad()
+        found = self._batch.backward(loss, model, told)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), self.options.clip)
+        optimizer.step()
+        return found
 
     def expected_seconds(self) -> float:
         """Time an update of each model, after one to warm up."""
@@ -205,10 +215,3 @@ def mediated(generator: Generator, mediator: Generator, ids: Tensor, mask: Tenso
     divergence = (log_g.exp() * (log_g - log_m)).sum(2)  # (B, T)
     mean: Tensor = (divergence * mask).sum() / mask.sum()
     return mean
-
-
-def _descend(loss: Tensor, model: Generator, optimizer: torch.optim.Optimizer, clip: float) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-    optimizer.step()

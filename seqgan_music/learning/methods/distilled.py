@@ -32,11 +32,10 @@ from seqgan_music.learning import classifier
 from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.methods import Progress, Setting, seconds
-from seqgan_music.learning.methods._discriminator import Best, discriminator_step
+from seqgan_music.learning.methods._discriminator import Best, discriminator_step, negatives
 from seqgan_music.learning.models import GeneratorModel
 from seqgan_music.learning.policy_gradient import until_end
 from seqgan_music.learning.resampling import strength_for
-from seqgan_music.learning.sampling import sample
 
 
 @dataclass(frozen=True)
@@ -156,8 +155,9 @@ class Distilled:
         done, losses, strengths = 0, [], []
         while done < updates:
             count = min(options.pool, (updates - done) * options.g_batch)
-            ids = sample(stepper, count, setting.length, setting.model_rng, setting.train.end_id)
-            scores = score(ids).clamp(-options.score_clip, options.score_clip)
+            ids = negatives(setting, stepper, count)
+            share = setting.ranks.share(count)
+            scores = share.all(score(share.own(ids))).clamp(-options.score_clip, options.score_clip)
             strengths.append(strength_for(scores, options.strength, options.effective))
             weights = (strengths[-1] * scores).softmax(0) * count  # (N,), of mean 1
             for rows in torch.arange(count, device=ids.device).split(options.g_batch):
@@ -171,19 +171,24 @@ class Distilled:
     def _update(self, anchor: Generator, ids: Tensor, weights: Tensor, rate: float) -> Tensor:
         """Update G once on samples (B, T) of the anchor with weights (B,); return the loss."""
         setting, options = self._setting, self.options
-        generator, end_id = setting.generator, setting.train.end_id
-        loss = (1.0 - options.real_share) * distillation(generator, anchor, ids, weights, until_end(ids, end_id))
+        generator, end_id, share = setting.generator, setting.train.end_id, setting.ranks.share(len(ids))
+        chosen = until_end(ids, end_id)
+        own = share.own(chosen)
+        loss = distillation(generator, anchor, share.own(ids), share.own(weights), own)
+        loss = (1.0 - options.real_share) * share.addend(loss * (own.sum() / chosen.sum()))
         if options.real_share > 0:
             real = setting.train.openings(options.g_batch, setting.length, setting.data_rng)
+            some = setting.ranks.share(options.g_batch)
             chosen = until_end(real, end_id)
-            likelihood = (generator.log_probs(real, setting.model_rng) * chosen).sum() / chosen.sum()
-            loss = loss - options.real_share * likelihood
+            log_probs = generator.log_probs(some.own(real), some.rng(setting.model_rng))
+            likelihood = (log_probs * some.own(chosen)).sum() / chosen.sum()
+            loss = loss - options.real_share * some.addend(likelihood)
         self._g_optimizer.param_groups[0]["lr"] = rate
         self._g_optimizer.zero_grad()
-        loss.backward()
+        loss = setting.ranks.backward(loss, generator)
         torch.nn.utils.clip_grad_norm_(generator.parameters(), options.g_clip)
         self._g_optimizer.step()
-        return loss.detach()
+        return loss
 
     def expected_seconds(self) -> float:
         """Time a small step of D and an update of G, after one of each to warm up."""

@@ -28,6 +28,7 @@ from seqgan_music.learning.data import IGNORED
 from seqgan_music.learning.generator import State
 from seqgan_music.learning.methods import Progress, Setting
 from seqgan_music.learning.models import GeneratorModel
+from seqgan_music.learning.ranks import Rng
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Mle:
             return f"held-out loss has not fallen for {self.options.patience} rounds"
         return None
 
-    def inputs(self, ids: Tensor, shifted: Tensor) -> Tensor:
+    def inputs(self, ids: Tensor, shifted: Tensor, rng: Rng) -> Tensor:
         """Return what G is fed to predict `ids` (B, T), `shifted` (B,) or not: the data's tokens before them."""
         return self._setting.generator.inputs_for(ids, shifted)
 
@@ -141,11 +142,13 @@ class Mle:
     def _learn(self, index: Tensor, progress: Progress) -> tuple[float, int]:
         """Teach one group of sequences, window by window; return the summed loss and the tokens."""
         setting, options = self._setting, self.options
-        generator, data = setting.generator, setting.train
-        length = int(data.lengths[index].max())
-        shift = data.random_shifts(index, options.shifted, setting.data_rng)
-        targets = data.rows(index, length, IGNORED, shift)  # (B, L)
-        inputs = self.inputs(targets.clamp(min=0), (shift > 0).to(data.device))
+        generator, data, share = setting.generator, setting.train, setting.ranks.share(len(index))
+        lengths, rng = data.lengths[index], share.rng(setting.model_rng)
+        length = int(lengths.max())
+        shift = share.own(data.random_shifts(index, options.shifted, setting.data_rng))
+        index = share.own(index)
+        targets = data.rows(index, length, IGNORED, shift)  # (B, L), B this rank's
+        inputs = self.inputs(targets.clamp(min=0), (shift > 0).to(data.device), rng)
         clock = generator.clock
         time = None if clock is None else clock.before(data.times(index, length))  # of the inputs
         window = math.ceil(length / math.ceil(length / options.window))
@@ -155,10 +158,11 @@ class Mle:
             span = slice(start, start + window)
             part = targets[:, span]
             when = time and time.span(start, start + window)
-            loss, state = generator.loss(inputs[:, span], part, state, setting.model_rng, when)
+            tokens = int((lengths - start).clamp(0, window).sum())  # all ranks'
+            loss, state = generator.loss(inputs[:, span], part, state, rng, when, tokens)
             self._optimizer.param_groups[0]["lr"] = self._rate()
             self._optimizer.zero_grad()
-            loss.backward()
+            loss = share.backward(loss, generator)
             torch.nn.utils.clip_grad_norm_(generator.parameters(), options.clip)
             self._optimizer.step()
             state = state.detached()
@@ -166,8 +170,7 @@ class Mle:
             if self._mean:
                 decay = min(options.average, self._updates / (self._updates + 10))  # the first are soon forgotten
                 get_ema_multi_avg_fn(decay)(self._mean, self._weights, self._updates)
-            tokens = int((part != IGNORED).sum())
-            total, count = total + float(loss.detach()) * tokens, count + tokens
+            total, count = total + float(loss) * tokens, count + tokens
             if progress is not None:
                 progress({"nats": total / count})
         return total, count

@@ -66,7 +66,7 @@ class PgBleu(Reinforce):
             self._bleu,
             ids,
             options.rollouts,
-            setting.model_rng,
+            self._rng,
             reward=lambda bleu: bleu,
             stride=options.rollout_stride,
             end_id=setting.train.end_id,

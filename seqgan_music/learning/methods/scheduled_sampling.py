@@ -25,6 +25,7 @@ from torch import Tensor
 from seqgan_music.errors import ConfigError, did_you_mean
 from seqgan_music.learning.generator import Stepper
 from seqgan_music.learning.methods.mle import Mle, MleOptions
+from seqgan_music.learning.ranks import Rng, uniforms
 from seqgan_music.learning.sampling import next_tokens
 
 STEEPNESS = 10.0
@@ -69,19 +70,19 @@ class ScheduledSampling(Mle):
     options: ScheduledSamplingOptions
 
     @torch.no_grad()
-    def inputs(self, ids: Tensor, shifted: Tensor) -> Tensor:
+    def inputs(self, ids: Tensor, shifted: Tensor, rng: Rng) -> Tensor:
         """Return what G is fed to predict `ids` (B, T), `shifted` (B,) or not: true tokens mixed with its own."""
         setting, options = self._setting, self.options
-        mixed = super().inputs(ids, shifted)
+        mixed = super().inputs(ids, shifted, rng)
         share = SCHEDULES[options.schedule](min(1.0, self._updates / options.updates), options.sampled)
         if share == 0:
             return mixed
         stepper = Stepper(setting.generator)
         state = stepper.start(*ids.shape)
-        coins, uniforms = torch.rand(2, *ids.shape, generator=setting.model_rng, device=ids.device).unbind()
+        coins, numbers = uniforms([2, *ids.shape], rng, ids.device, axis=1).unbind()
         for step in range(ids.shape[1] - 1):
             stepper.advance(mixed[:, step], state)
-            drawn = next_tokens(stepper, state, uniforms[:, step])
+            drawn = next_tokens(stepper, state, numbers[:, step])
             own = coins[:, step] < share
             if setting.train.end_id is not None:
                 own &= drawn != setting.train.end_id

@@ -165,7 +165,7 @@ class Seqgan(Reinforce):
             scorer,
             ids,
             options.rollouts,
-            setting.model_rng,
+            self._rng,
             reward=reward,
             stride=options.rollout_stride,
             end_id=setting.train.end_id,

@@ -18,5 +18,6 @@ class Shuffled(Seqgan):
 
     def action_values(self, ids: Tensor) -> Tensor:
         """Return Q (B, T), its rows in random order."""
-        values = super().action_values(ids)
-        return values[torch.randperm(len(ids), generator=self._setting.model_rng, device=ids.device)]
+        values = self._batch.all(super().action_values(ids))
+        order = torch.randperm(len(values), generator=self._setting.model_rng, device=ids.device)
+        return self._batch.own(values[order])

@@ -81,6 +81,7 @@ class Windowed(Seqgan):
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     takes_objectives = False
     needs_discriminator: ClassVar[str | None] = "bar_windows"
+    only_alone: ClassVar[str | None] = "which numbers its rollouts draw depends on all sequences of a batch"
     options: WindowedOptions
 
     def __init__(self, setting: Setting, options: WindowedOptions) -> None:
