@@ -240,7 +240,7 @@ class Screen:
         # Rounds of a phase differ in steps: the last one's number is a guess for this one.
         reached = done + (min(steps / before, 0.95) if before else 0.0)
         self._bar.total, self._bar.n = rounds, reached
-        told = [f"{name} {value:.3f}" for name, value in list(self._measures.items())[:3]]
+        told = [f"{name} {float(value):.3f}" for name, value in list(self._measures.items())[:3]]
         text = "  ".join([f"{self._name} round {done + 1}/{rounds}", *self._left(reached), *told])
         self._bar.set_description_str(text, refresh=False)
         self._bar.refresh()

@@ -42,10 +42,14 @@ class Sequences:
         position = torch.arange(length)
         inside = position < self.lengths[index][:, None]  # (B, length)
         where = (self._offsets[index][:, None] + position).where(inside, torch.tensor(0))
-        ids = self._ids[where.to(self.device)]
+        ids = self._ids[self._there(where)]
         if shift is not None:
-            ids = self._shifts[shift.to(self.device)[:, None], ids]
-        return ids.masked_fill(~inside.to(self.device), padding)
+            ids = self._shifts[self._there(shift)[:, None], ids]
+        return ids.masked_fill(~self._there(inside), padding)
+
+    def _there(self, values: Tensor) -> Tensor:
+        """Return values on the device, without waiting for what it is doing."""
+        return values.to(self.device, non_blocking=True)
 
     @cached_property
     def _times(self) -> Time:
@@ -59,8 +63,8 @@ class Sequences:
         """
         position = torch.arange(length)
         inside = position < self.lengths[index][:, None]
-        where = (self._offsets[index][:, None] + position).where(inside, torch.tensor(0)).to(self.device)
-        return Time(*(part[where] for part in self._times))
+        where = (self._offsets[index][:, None] + position).where(inside, torch.tensor(0))
+        return Time(*(part[self._there(where)] for part in self._times))
 
     def random_shifts(self, index: Tensor, share: float, rng: torch.Generator) -> Tensor:
         """Return for each sequence, with probability `share`, one of its allowed shifts, else 0, as it is: (B,)."""

@@ -113,7 +113,7 @@ class Mle:
     def advance(self, progress: Progress = None) -> dict[str, float]:
         """Do the round's updates, to the end of the group of sequences in which the last one falls."""
         goal = min(self._updates + self.options.round_updates, self.options.updates)
-        loss, tokens = 0.0, 0
+        loss, tokens = torch.zeros((), dtype=torch.float64, device=self._setting.device), 0
         _copy(self._last, self._weights)
         while self._updates < goal:
             total, count = self._learn(self._next_group(), progress)
@@ -121,7 +121,7 @@ class Mle:
         if self._mean:
             self._last = [weight.detach().clone() for weight in self._weights]
             _copy(self._mean, self._weights)
-        return {"train_nats": loss / max(tokens, 1), "learning_rate": self._rate()}
+        return {"train_nats": float(loss) / max(tokens, 1), "learning_rate": self._rate()}
 
     def finished(self, history: list[dict[str, float]]) -> str | None:
         """End where the held-out loss has not fallen for `patience` rounds."""
@@ -139,8 +139,11 @@ class Mle:
         """Return the generator."""
         return GeneratorModel(self._setting.generator, self._setting.length)
 
-    def _learn(self, index: Tensor, progress: Progress) -> tuple[float, int]:
-        """Teach one group of sequences, window by window; return the summed loss and the tokens."""
+    def _learn(self, index: Tensor, progress: Progress) -> tuple[Tensor, int]:
+        """Teach one group of sequences, window by window; return the summed loss and the tokens.
+
+        Nothing here waits for a GPU: the loss stays there until somebody wants to see it.
+        """
         setting, options = self._setting, self.options
         generator, data, share = setting.generator, setting.train, setting.ranks.share(len(index))
         lengths, rng = data.lengths[index], share.rng(setting.model_rng)
@@ -148,12 +151,12 @@ class Mle:
         shift = share.own(data.random_shifts(index, options.shifted, setting.data_rng))
         index = share.own(index)
         targets = data.rows(index, length, IGNORED, shift)  # (B, L), B this rank's
-        inputs = self.inputs(targets.clamp(min=0), (shift > 0).to(data.device), rng)
+        inputs = self.inputs(targets.clamp(min=0), (shift > 0).to(data.device, non_blocking=True), rng)
         clock = generator.clock
         time = None if clock is None else clock.before(data.times(index, length))  # of the inputs
         window = math.ceil(length / math.ceil(length / options.window))
         state: State | None = None
-        total, count = 0.0, 0
+        total, count = torch.zeros((), dtype=torch.float64, device=data.device), 0
         for start in range(0, length, window):
             span = slice(start, start + window)
             part = targets[:, span]
@@ -170,7 +173,7 @@ class Mle:
             if self._mean:
                 decay = min(options.average, self._updates / (self._updates + 10))  # the first are soon forgotten
                 get_ema_multi_avg_fn(decay)(self._mean, self._weights, self._updates)
-            total, count = total + float(loss) * tokens, count + tokens
+            total, count = total + loss.double() * tokens, count + tokens
             if progress is not None:
                 progress({"nats": total / count})
         return total, count
