@@ -126,7 +126,7 @@ class WindowNetwork(nn.Module):
     def _tokens(self, windows: Windows, there: Tensor, counts: Tensor, rng: Rng | None) -> Tensor:
         """Return mean and maximum over each bar's tokens: (N, bars, 2 * channels)."""
         inside = there[:, None]
-        x = dropout(self.embedding(windows.ids).transpose(1, 2), self.dropout, rng) * inside  # (N, E, L)
+        x = dropout(self.embedding(windows.ids), self.dropout, rng).transpose(1, 2) * inside  # (N, E, L)
         for layer in self.tokens:
             x = F.relu(layer(x)) * inside  # (N, channels, L)
         owner = windows.bar[:, None].expand_as(x)
