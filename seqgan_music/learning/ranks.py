@@ -178,13 +178,16 @@ def uniforms(shape: Sequence[int], rng: Rng, device: torch.device, axis: int = 0
 def kept(values: Tensor, share: float, rng: Rng, axis: int = 0) -> Tensor:
     """Return 1 for that share of values, at random, and 0 for the others; `axis` is that of the batch's rows.
 
-    They are drawn in the order of the axes, however the values lie in memory: that differs from share to share.
+    One process draws them in the order in which the values lie in memory, several in that of the axes: to be the
+    same, values must lie in the order of their axes.
     """
 
     def draw(whole: Sequence[int], generator: torch.Generator) -> Tensor:
         return values.new_empty(whole).bernoulli_(share, generator=generator)
 
-    return draw(values.shape, rng) if isinstance(rng, torch.Generator) else rng.of(draw, values.shape, axis)
+    if isinstance(rng, torch.Generator):
+        return torch.empty_like(values).bernoulli_(share, generator=rng)
+    return rng.of(draw, values.shape, axis)
 
 
 class Rehearsal(Ranks):
