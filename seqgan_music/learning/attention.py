@@ -172,7 +172,7 @@ class StepAttention:
         scores = attention.cycle_lag_bias
         self._cycle_lag_bias = None if scores is None else scores.t().contiguous()  # (classes, heads)
         self._returns = attention.returns
-        self.largest = float(self._values.abs().max())
+        self.largest = self._values.abs().max()
         """No context is larger: it is a mean of values and 0."""
 
     def start(self, count: int, length: int) -> Memory:

@@ -9,12 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqgan_music.learning.discriminators import Discriminator
+from seqgan_music.learning.graphs import Recorded
 from seqgan_music.learning.ranks import ALONE, Ranks
 
 
 def optimizer(discriminator: Discriminator, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
     """Return D's optimizer: AdamW, which without weight decay is Adam."""
-    return torch.optim.AdamW(discriminator.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
+    weights = list(discriminator.parameters())
+    recorded = weights[0].is_cuda
+    return torch.optim.AdamW(weights, learning_rate, weight_decay=weight_decay, fused=True, capturable=recorded)
 
 
 def train_epoch(
@@ -36,15 +39,21 @@ def train_epoch(
     ids = torch.cat([real, fake])
     labels = (torch.arange(len(ids), device=ids.device) < len(real)).float()
     order = torch.randperm(len(ids), generator=order_rng, device=order_rng.device).to(ids.device)
-    losses = []
-    for rows in order.split(batch):
+
+    def step(rows: Tensor) -> Tensor:
         share = ranks.share(len(rows))
         own = share.own(rows)
         loss = F.binary_cross_entropy_with_logits(discriminator(ids[own], share.rng(dropout_rng)), labels[own])
         optimizer.zero_grad()
         whole = share.part * (loss + discriminator.penalty())
-        losses.append(share.backward(whole, discriminator, told=share.part * loss))
+        told = share.backward(whole, discriminator, told=share.part * loss)
         optimizer.step()
+        return told
+
+    taught = Recorded(step, ids.device, [dropout_rng], record=ranks.size == 1)
+    losses = []
+    for rows in order.split(batch):
+        losses.append(taught(rows))
         if progress is not None:
             progress({})
     return torch.stack(losses).mean()

@@ -25,6 +25,8 @@ PLACES = PERIODS = 400
 """Places and periods that are told apart, in ticks: bars are at most 8 beats of 48 ticks."""
 _TOGETHER = 1024
 """Sequences followed at a time."""
+_TABLES = 256
+"""In which a GPU sums up a gradient."""
 LAGS = 34
 """Classes of how many cycles ago: 0 to 32, and more."""
 NEW = -2
@@ -254,6 +256,11 @@ class LagScores(torch.autograd.Function):
         if flat.device.type == "cpu":
             sums = [torch.bincount(flat, part.flatten(), ctx.size) for part in gradient.unbind(1)]
         else:
-            nothing = gradient.new_zeros(ctx.size)
-            sums = [nothing.index_add(0, flat, part.flatten()) for part in gradient.unbind(1)]
+            # As bincount, which on a GPU waits for the largest class. A GPU's threads queue up where they add to
+            # the same number: so they have many tables to add to.
+            turn = torch.arange(len(flat), device=flat.device) % _TABLES
+            nothing = gradient.new_zeros(_TABLES * ctx.size)
+            index = flat + turn * ctx.size
+            parts = [nothing.index_add(0, index, part.flatten()) for part in gradient.unbind(1)]
+            sums = [part.view(_TABLES, ctx.size).sum(0) for part in parts]
         return torch.stack(sums).to(gradient.dtype), None

@@ -5,6 +5,7 @@ Beyond the paper, it may look back by attention and be told the bar: see `attent
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,8 +30,8 @@ class Sums:
 
     total: Tensor
     """(B, E)."""
-    count: int
-    """Tokens so far."""
+    count: Tensor
+    """Tokens so far, a scalar: a number would be another recording for each (see `graphs`)."""
 
 
 @dataclass
@@ -126,6 +127,12 @@ class Generator(nn.Module):
                 else:
                     parameter.uniform_(-bound, bound, generator=rng)
 
+    def copied(self) -> Generator:
+        """Return a copy that shares nothing."""
+        other = copy.deepcopy(self)
+        other.lstm.flatten_parameters()  # a GPU wants them in one piece, which a copy does not leave
+        return other
+
     def forward(
         self, inputs: Tensor, state: State | None = None, dropout_rng: Rng | None = None
     ) -> tuple[Tensor, State]:
@@ -173,7 +180,7 @@ class Generator(nn.Module):
         if before is not None:
             total = total + before.total[:, None]
             count = count + before.count
-        return total / count[:, None], Sums(total[:, -1], int(before.count if before else 0) + inputs.shape[1])
+        return total / count[:, None], Sums(total[:, -1], count[-1])
 
     def inputs_for(self, ids: Tensor, shifted: Tensor | None = None) -> Tensor:
         """Return what G is fed to predict ids (B, T), `shifted` (B,) or not: a start id, then all but the last."""
@@ -326,7 +333,8 @@ class Stepper:
         largest = weight[:, : self.hidden].abs().sum(1) + bias.abs()
         if self._attention is not None:
             largest += weight[:, self.hidden :].abs().sum(1) * self._attention.largest
-        self.safe = bool(largest.max() < SAFE_LOGIT)
+        # On a GPU to ask would cost more than the shift.
+        self.safe = self.device.type == "cpu" and bool(largest.max() < SAFE_LOGIT)
         """Whether no logit can be too large for exp() without subtracting the maximum: |h| < 1 bounds them."""
 
     def start(self, count: int, length: int) -> StepState:

@@ -6,7 +6,6 @@ All sequences have T tokens; log-probabilities are of whole sequences, in nats.
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Protocol
 
 import torch
@@ -125,7 +124,7 @@ def tempered(generator: Generator, temperature: float) -> Generator:
     """Return a copy of a generator whose logits are divided by the temperature; itself at 1."""
     if temperature == 1.0:
         return generator
-    copied = copy.deepcopy(generator)
+    copied = generator.copied()
     for parameter in copied.output.parameters():
         parameter.div_(temperature)
     return copied

@@ -97,16 +97,17 @@ def action_values(
         for index, prefix in enumerate(known):
             values[:, index] = reward(scorer.completions(ids, completed[index], prefix)).mean(1)
     values[:, -1] = reward(scorer(ids))
-    return _interpolate(values, [*known, length], length)
+    return _interpolate(values, stride, length)
 
 
-def _interpolate(values: Tensor, known: Sequence[int], length: int) -> Tensor:
-    """Spread values (B, P) at the prefix lengths `known` linearly over 1..T: (B, T)."""
-    if len(known) == length:
+def _interpolate(values: Tensor, stride: int, length: int) -> Tensor:
+    """Spread values (B, P) at every stride-th prefix length and at T linearly over 1..T: (B, T)."""
+    count = values.shape[1]
+    if count == length:
         return values
-    at = torch.tensor(known, device=values.device, dtype=torch.float32)
-    wanted = torch.arange(1, length + 1, device=values.device, dtype=torch.float32).clamp_(min=known[0])
-    right = torch.searchsorted(at, wanted).clamp_(max=len(known) - 1)
+    at = (torch.arange(1.0, count + 1, device=values.device) * stride).clamp_(max=length)
+    wanted = torch.arange(1.0, length + 1, device=values.device).clamp_(min=min(stride, length))
+    right = torch.searchsorted(at, wanted).clamp_(max=count - 1)
     left = (right - 1).clamp_(min=0)
     share = torch.where(right > left, (wanted - at[left]) / (at[right] - at[left]).clamp_(min=1e-9), 1.0)
     return values[:, left] * (1.0 - share) + values[:, right] * share

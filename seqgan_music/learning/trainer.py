@@ -149,7 +149,7 @@ class Trainer:
         """Measure a few steps on copies of the models; return what each phase should take, evaluations included."""
         expected = []
         for choice in self.config.phases:
-            setting = self._setting(copy.deepcopy(self.generator), copy.deepcopy(self.discriminator), seed=0)
+            setting = self._setting(self.generator.copied(), copy.deepcopy(self.discriminator), seed=0)
             method = methods.create(choice, setting)
             seconds = method.expected_seconds()
             start = time.perf_counter()

@@ -5,7 +5,6 @@ They differ in `action_values` alone: where the reward of each token comes from.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from seqgan_music.errors import ConfigError
 from seqgan_music.learning import policy_gradient
 from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
 from seqgan_music.learning.generator import Stepper
+from seqgan_music.learning.graphs import Recorded
 from seqgan_music.learning.methods import Progress, Setting, seconds
 from seqgan_music.learning.models import GeneratorModel
 from seqgan_music.learning.sampling import sample
@@ -77,6 +77,11 @@ class Reinforce:
     only_in_oracle: ClassVar[str | None] = None
     keeps_best = False
 
+    @property
+    def recordable(self) -> bool:
+        """Whether `action_values` may be recorded (see `graphs`)."""
+        return False
+
     def __init__(self, setting: Setting, options: ReinforceOptions) -> None:
         self.options = options
         self.rounds = options.iterations
@@ -85,8 +90,15 @@ class Reinforce:
         self._round = 0
         self._batch = setting.ranks.share(options.batch)
         self._rng = self._batch.rng(setting.model_rng)
-        self._anchor = copy.deepcopy(setting.generator).requires_grad_(False)
-        self._g_optimizer = torch.optim.Adam(setting.generator.parameters(), options.g_learning_rate, fused=True)
+        self._anchor = setting.generator.copied().requires_grad_(False)
+        self._g_optimizer = torch.optim.Adam(
+            setting.generator.parameters(),
+            options.g_learning_rate,
+            fused=True,
+            capturable=setting.device.type == "cuda",
+        )
+        record = self.recordable and setting.ranks.size == 1
+        self._update = Recorded(self._taken, setting.device, [setting.model_rng], record=record)
 
     def action_values(self, ids: Tensor) -> Tensor:
         """Return Q (B, T) of each token of sampled sequences (B, T); B are this rank's, as are `self._rng`'s."""
@@ -118,6 +130,25 @@ class Reinforce:
 
     def _generator_step(self) -> dict[str, float]:
         """Sample, value every token, and update G once (eq. 8)."""
+        setting, options = self._setting, self.options
+        real = None
+        if options.mle_weight > 0:
+            real = setting.train.openings(options.batch, setting.length, setting.data_rng)
+        loss, norm, rewards, counts = self._update(real)
+        names = ["reward", *(f"reward_q{n}" for n in range(1, len(rewards)))]
+        told = zip(names, rewards.tolist(), counts.tolist(), strict=True)
+        return {
+            "g_loss": float(loss),
+            "g_norm": float(norm),
+            **{name: total / count for name, total, count in told if count > 0},
+        }
+
+    def _taken(self, real: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Update G once, `real` openings (B, T) beside.
+
+        Return the loss, the gradient's norm, and of all positions and of each quarter of them: the sum of the
+        rewards, and how many there are.
+        """
         setting, options, batch = self._setting, self.options, self._batch
         generator, end_id = setting.generator, setting.train.end_id
         ids = sample(Stepper(generator), batch.count, setting.length, self._rng, end_id)
@@ -133,8 +164,7 @@ class Reinforce:
         if options.baseline:
             advantages = advantages - batch.own(policy_gradient.leave_one_out(batch.all(advantages), weight))
         loss = policy_gradient.loss(log_probs, advantages, chosen, mean=options.mean_loss, count=weight.sum())
-        if options.mle_weight > 0:
-            real = setting.train.openings(options.batch, setting.length, setting.data_rng)
+        if real is not None:
             real_chosen = policy_gradient.until_end(real, end_id)
             likelihood = generator.log_probs(batch.own(real), self._rng) * batch.own(real_chosen)
             loss = loss - options.mle_weight * likelihood.sum() / real_chosen.sum()
@@ -142,13 +172,11 @@ class Reinforce:
         loss = batch.backward(loss, generator)
         norm = torch.nn.utils.clip_grad_norm_(generator.parameters(), options.g_clip)
         self._g_optimizer.step()
-        values = batch.all(values)
-        return {
-            "g_loss": float(loss),
-            "g_norm": float(norm),
-            "reward": float((values * weight).sum() / weight.sum()),
-            **_by_position(values, weight),
-        }
+        counted = batch.all(values) * weight
+        rewards, counts = (
+            torch.stack([each.sum(), *(part.sum() for part in each.chunk(4, 1))]) for each in (counted, weight)
+        )
+        return loss, norm, rewards, counts
 
     def expected_seconds(self) -> float:
         """Time one generator step, after one to warm up."""
@@ -175,9 +203,3 @@ class Reinforce:
         restore_optimizer(self._g_optimizer, unprefixed(tensors, "g_adam"))
         self._anchor.load_state_dict(unprefixed(tensors, "anchor"))
         self._round = counters["round"]
-
-
-def _by_position(values: Tensor, weight: Tensor) -> dict[str, float]:
-    """Return the mean reward (B, T) of each quarter of the positions, where anything was chosen (B, T)."""
-    sums = [(v.sum(), w.sum()) for v, w in zip((values * weight).chunk(4, 1), weight.chunk(4, 1), strict=True)]
-    return {f"reward_q{n}": float(total / count) for n, (total, count) in enumerate(sums, 1) if count > 0}

@@ -18,7 +18,6 @@ regression (Peters and Schaal 2007) and the energy model of Deng et al. 2020. Wh
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -150,7 +149,7 @@ class Distilled:
     def _distil(self, updates: int, progress: Progress) -> dict[str, float]:
         """Teach G its present samples as D weights them."""
         setting, options = self._setting, self.options
-        anchor = copy.deepcopy(setting.generator).requires_grad_(False)
+        anchor = setting.generator.copied().requires_grad_(False)
         stepper, score = Stepper(anchor), setting.discriminator.scorer()
         done, losses, strengths = 0, [], []
         while done < updates:

@@ -24,8 +24,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from seqgan_music.errors import ConfigError
 from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
+from seqgan_music.learning.clock import Time
 from seqgan_music.learning.data import IGNORED
 from seqgan_music.learning.generator import State
+from seqgan_music.learning.graphs import Recorded
 from seqgan_music.learning.methods import Progress, Setting
 from seqgan_music.learning.models import GeneratorModel
 from seqgan_music.learning.ranks import Rng
@@ -89,13 +91,17 @@ class Mle:
         self.keeps_best = options.keep_best
         self.rounds = -(-options.updates // options.round_updates)
         self._setting = setting
+        recorded = setting.device.type == "cuda"  # then a number would stay what it was
+        rate: float | Tensor = options.learning_rate
         self._optimizer = torch.optim.AdamW(
             setting.generator.parameters(),
-            options.learning_rate,
+            torch.tensor(rate, device=setting.device) if recorded else rate,
             betas=(0.9, options.beta2),
             weight_decay=options.weight_decay,
             fused=True,
+            capturable=recorded,
         )
+        self._update = Recorded(self._taken, setting.device, [setting.model_rng], record=setting.ranks.size == 1)
         self._updates = 0
         self._weights = list(setting.generator.parameters())
         self._mean = [weight.detach().clone() for weight in self._weights] if options.average else []
@@ -146,7 +152,7 @@ class Mle:
         """
         setting, options = self._setting, self.options
         generator, data, share = setting.generator, setting.train, setting.ranks.share(len(index))
-        lengths, rng = data.lengths[index], share.rng(setting.model_rng)
+        rows, lengths, rng = len(index), data.lengths[index], share.rng(setting.model_rng)
         length = int(lengths.max())
         shift = share.own(data.random_shifts(index, options.shifted, setting.data_rng))
         index = share.own(index)
@@ -162,13 +168,9 @@ class Mle:
             part = targets[:, span]
             when = time and time.span(start, start + window)
             tokens = int((lengths - start).clamp(0, window).sum())  # all ranks'
-            loss, state = generator.loss(inputs[:, span], part, state, rng, when, tokens)
-            self._optimizer.param_groups[0]["lr"] = self._rate()
-            self._optimizer.zero_grad()
-            loss = share.backward(loss, generator)
-            torch.nn.utils.clip_grad_norm_(generator.parameters(), options.clip)
-            self._optimizer.step()
-            state = state.detached()
+            self._set_rate()
+            among = None if share.count == share.total else tokens
+            loss, state = self._update(inputs[:, span], part, state, when, rows, among)
             self._updates += 1
             if self._mean:
                 decay = min(options.average, self._updates / (self._updates + 10))  # the first are soon forgotten
@@ -177,6 +179,25 @@ class Mle:
             if progress is not None:
                 progress({"nats": total / count})
         return total, count
+
+    def _taken(
+        self, inputs: Tensor, targets: Tensor, state: State | None, time: Time | None, rows: int, count: int | None
+    ) -> tuple[Tensor, State]:
+        """Update G once; return the loss of a batch of `rows`, of which (B, T) are this rank's, and the state."""
+        generator, share = self._setting.generator, self._setting.ranks.share(rows)
+        loss, state = generator.loss(inputs, targets, state, share.rng(self._setting.model_rng), time, count)
+        self._optimizer.zero_grad()
+        loss = share.backward(loss, generator)
+        torch.nn.utils.clip_grad_norm_(generator.parameters(), self.options.clip)
+        self._optimizer.step()
+        return loss, state.detached()
+
+    def _set_rate(self) -> None:
+        group, rate = self._optimizer.param_groups[0], self._rate()
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
     def _rate(self) -> float:
         done = min(1.0, self._updates / self.options.updates)

@@ -24,7 +24,6 @@ where it has any, are mixed into the reward of both as `learning.mixing` says.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -47,6 +46,10 @@ REWARDS: dict[str, Callable[[Tensor], Tensor]] = {
     "probability": torch.sigmoid,
     "logit": lambda logits: logits.clamp(-5.0, 5.0),
 }
+
+RECORDED = 64
+"""Tokens up to which a generator step is recorded (`graphs`): a graph holds each kernel of each token's step, and
+longer sequences have hundreds of them and only a few steps to gain by it."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,18 @@ class Seqgan(Reinforce):
     takes_objectives = True
     options: SeqganOptions
 
+    @property
+    def recordable(self) -> bool:
+        """Whether it pays, and nothing in rollouts and scores has to be looked at: objectives read what is there."""
+        return self._setting.objective is None and self._setting.length <= RECORDED
+
     def __init__(self, setting: Setting, options: SeqganOptions) -> None:
         super().__init__(setting, options)
         self.rounds = options.pretrain + options.iterations
         self.generator_changed = False
         self._frozen: tuple[Stepper, Scorer] | None = None
         """The rollout policy and D, laid out for the g-steps of one iteration."""
-        self._rollout_policy = copy.deepcopy(setting.generator).requires_grad_(False)
+        self._rollout_policy = setting.generator.copied().requires_grad_(False)
         self._d_optimizer = classifier.optimizer(setting.discriminator, options.d_learning_rate)
 
     @property
@@ -153,7 +161,7 @@ class Seqgan(Reinforce):
     def action_values(self, ids: Tensor) -> Tensor:
         """Return Q (B, T) by rollouts, scored by D (eq. 4)."""
         setting, options = self._setting, self.options
-        if self._frozen is None:  # neither changes within an iteration's g-steps
+        if self._frozen is None or ids.is_cuda:  # what is recorded must lay them out each time
             self._frozen = Stepper(self._rollout_policy), setting.discriminator.scorer()
         policy, scorer = self._frozen
         reward = REWARDS[options.reward]
