@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from seqgan_music.config import GeneratorConfig
 from seqgan_music.learning.evaluation import drift
 from seqgan_music.learning.generator import Generator, Stepper, dropout
-from seqgan_music.learning.sampling import draw, generate, next_tokens, restrict, sample
+from seqgan_music.learning.sampling import draw, generate, next_tokens, restrict, sample, whole
 
 
 def make(
@@ -148,6 +148,25 @@ def test_after_the_end_only_ends_follow() -> None:
     assert 0 < int(ended[:, 5].sum()) < 300
     rows = generate(generator, 50, 30, rng=torch.Generator().manual_seed(0), end_id=2)
     assert all(2 not in row[:-1] and (row[-1] == 2 or len(row) == 30) for row in rows)
+
+
+@pytest.mark.parametrize("attention", [{}, LOOKS_BACK])
+def test_whole_sequences_are_those_of_sample_and_cost_no_step_beyond_the_longest(
+    attention: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator, count, length, end = make(size=9, **attention), 60, 400, 3
+    fed = []
+    advance = Stepper.advance
+    monkeypatch.setattr(Stepper, "advance", lambda *given: fed.append(len(given[1])) or advance(*given))
+    rows = whole(Stepper(generator), count, length, torch.Generator().manual_seed(1), end)
+    monkeypatch.undo()
+    longest = max(map(len, rows))
+    assert len(fed) == longest < length
+    assert fed[0] == count
+    assert fed == sorted(fed, reverse=True)
+    assert sum(fed) < 1.3 * sum(map(len, rows))
+    same = sample(Stepper(generator), count, longest, torch.Generator().manual_seed(1), end).tolist()
+    assert [row.tolist() for row in rows] == [ids[: ids.index(end) + 1] for ids in same]
 
 
 def test_same_seed_same_samples() -> None:

@@ -7,6 +7,7 @@ measured and not a grammar around them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.methods.ngram import NgramModel
 from seqgan_music.learning.models import tempered
 from seqgan_music.learning.policy_gradient import until_end
-from seqgan_music.learning.sampling import next_tokens
+from seqgan_music.learning.sampling import whole
 from seqgan_music.tokenset import TokenSet
 
 MARKOV_CONTEXT = 3
@@ -69,36 +70,20 @@ class GeneratorSource:
     def draw(self, count: int, length: int, temperature: float, rng: torch.Generator) -> Drawn:
         """Draw from the start id to the end id."""
         generator = tempered(self.generator, temperature)
-        stepper = Stepper(generator)
-        state = stepper.start(count, length)
-        tokens = torch.full((count,), stepper.start_id, device=stepper.device)
-        steps: list[Tensor] = []
-        open_rows = torch.ones(count, dtype=torch.bool, device=stepper.device)
-        while len(steps) < length and bool(open_rows.any()):
-            stepper.advance(tokens, state)
-            tokens = next_tokens(stepper, state, torch.rand(count, generator=rng, device=stepper.device))
-            steps.append(tokens)
-            if self._end_id is not None:
-                open_rows &= tokens != self._end_id
-        ids = torch.stack(steps, 1)  # (N, T)
-        chosen = until_end(ids, self._end_id)
-        total = 0.0
-        for part in torch.arange(count, device=ids.device).split(max(1, _SCORED // ids.shape[1])):
-            total -= float((generator.log_probs(ids[part]) * chosen[part]).sum(dtype=torch.float64))
-        return _drawn(ids, self._end_id, total / int(chosen.sum()))
+        rows = whole(Stepper(generator), count, length, rng, self._end_id)
+        tokens = TokenSet.from_rows(
+            rows,
+            vocabulary_size=generator.vocabulary_size,
+            start_id=generator.start_id,
+            end_id=self._end_id,
+        )
+        total = float(_nll(generator, tokens).sum())
+        return Drawn(rows, _cut(rows, self._end_id), total / sum(map(len, rows)))
 
     @torch.no_grad()
     def nll(self, data: TokenSet, temperature: float) -> Floats:
         """Score whole sequences, batched by length."""
-        generator = tempered(self.generator, temperature)
-        sequences = Sequences(data, generator.output.weight.device)
-        found = np.zeros(len(data))
-        for group in sequences.groups(64):
-            for index in group.split(max(1, _SCORED // int(sequences.lengths[group].max()))):
-                ids = sequences.rows(index, int(sequences.lengths[index].max()), -1)
-                log_probs = generator.log_probs(ids.clamp(min=0)) * (ids >= 0)
-                found[index.numpy()] = -log_probs.sum(1, dtype=torch.float64).cpu().numpy()
-        return found
+        return _nll(tempered(self.generator, temperature), data)
 
 
 class MarkovSource:
@@ -116,7 +101,9 @@ class MarkovSource:
         self._model.length = length
         ids = self._model.sample(count, temperature, rng)
         chosen = until_end(ids, self._end_id)
-        return _drawn(ids, self._end_id, float(self._of(ids, chosen, temperature).sum()) / int(chosen.sum()))
+        rows = [row[mask].cpu().numpy() for row, mask in zip(ids, chosen, strict=True)]
+        total = float(self._of(ids, chosen, temperature).sum())
+        return Drawn(rows, _cut(rows, self._end_id), total / int(chosen.sum()))
 
     def nll(self, data: TokenSet, temperature: float) -> Floats:
         """Score each sequence."""
@@ -170,8 +157,18 @@ class RowsSource:
         """Give nothing: a list of pieces has no likelihood."""
 
 
-def _drawn(ids: Tensor, end_id: int | None, entropy: float) -> Drawn:
-    chosen = until_end(ids, end_id)
-    rows = [row[mask].cpu().numpy() for row, mask in zip(ids, chosen, strict=True)]
-    cut = 0 if end_id is None else sum(int(row[-1]) != end_id for row in rows)
-    return Drawn(rows, cut, entropy)
+def _nll(generator: Generator, data: TokenSet) -> Floats:
+    """Return the NLL of whole sequences, nats, batched by length."""
+    sequences = Sequences(data, generator.output.weight.device)
+    found = np.zeros(len(data))
+    for group in sequences.groups(64):
+        for index in group.split(max(1, _SCORED // int(sequences.lengths[group].max()))):
+            ids = sequences.rows(index, int(sequences.lengths[index].max()), -1)
+            log_probs = generator.log_probs(ids.clamp(min=0)) * (ids >= 0)
+            found[index.numpy()] = -log_probs.sum(1, dtype=torch.float64).cpu().numpy()
+    return found
+
+
+def _cut(rows: Sequence[npt.NDArray[np.integer]], end_id: int | None) -> int:
+    """Return how many sequences have no end."""
+    return 0 if end_id is None else sum(int(row[-1]) != end_id for row in rows)

@@ -84,25 +84,27 @@ def whole(
 ) -> list[npt.NDArray[np.int64]]:
     """Draw `count` sequences from G at temperature 1 to their end id, which is kept, or to `length` ids.
 
-    Those that have ended are not carried on with.
+    Those that have ended are not carried on with; which numbers a sequence draws does not depend on that.
     """
     state = stepper.start(count, length)
     tokens = torch.full((count,), stepper.start_id, device=stepper.device)
     going = torch.arange(count)
+    ended = torch.zeros(count, dtype=torch.bool, device=stepper.device)  # of those that are going
     ids = torch.full((count, length), -1)
     for step in range(length):
         stepper.advance(tokens, state)
-        tokens = next_tokens(stepper, state, torch.rand(len(going), generator=rng, device=stepper.device))
+        numbers = torch.rand(count, generator=rng, device=stepper.device)
+        tokens = next_tokens(stepper, state, numbers[going.to(stepper.device)])
         ids[going, step] = tokens.cpu()
         if end_id is None:
             continue
-        going_on = tokens != end_id
-        left = int(going_on.sum())
+        ended |= tokens == end_id
+        left = len(going) - int(ended.sum())
         if left == 0:
             break
         if left < 0.9 * len(going):  # fewer rows are worth a copy of their states
-            kept = going_on.nonzero()[:, 0]
-            state, tokens, going = state.rows(kept), tokens[kept], going[kept.cpu()]
+            kept = (~ended).nonzero()[:, 0]
+            state, tokens, going, ended = state.rows(kept), tokens[kept], going[kept.cpu()], ended[kept]
     return [row[: _length(row, end_id)] for row in ids.numpy()]
 
 

@@ -119,7 +119,7 @@ class Seqgan(Reinforce):
 
     @property
     def recordable(self) -> bool:
-        """Whether it pays, and nothing in rollouts and scores has to be looked at: objectives read what is there."""
+        """Whether it pays, and nothing has to be looked at on the way: objectives read what is written."""
         return self._setting.objective is None and self._setting.length <= RECORDED
 
     def __init__(self, setting: Setting, options: SeqganOptions) -> None:
