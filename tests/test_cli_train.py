@@ -400,6 +400,11 @@ def test_what_cannot_be_resumed_is_one_line_and_stays_as_it_is(
     def told(**changes: object) -> Callable[[bytes], bytes]:
         return lambda data: json.dumps(json.loads(data) | changes).encode()
 
+    def elsewhere(data: bytes) -> bytes:
+        document = json.loads(data)
+        document["progress"]["finished"] = False
+        return json.dumps(document | {"device": "cuda"}).encode()
+
     def swapped(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
         return lambda data: data.replace(old, new)
 
@@ -417,7 +422,7 @@ def test_what_cannot_be_resumed_is_one_line_and_stays_as_it_is(
     damage("list", "checkpoints/last.json", lambda _: b"[]", "damaged/list/checkpoints/last.json cannot be read")
     damage("phase", "checkpoints/last.json", told(progress={"phase": 9}), "does not fit its configuration")
     damage("kind", "checkpoints/last.json", told(progress={"lines": "x"}), "progress: lines must be a whole number")
-    damage("device", "checkpoints/last.json", told(device="cuda"), "go on with it by --device cuda")
+    damage("device", "checkpoints/last.json", elsewhere, "go on with it by --device cuda")
     damage("tensors", "checkpoints/last-*.safetensors", half, "it is not the file that was saved")
     damage("used", "metrics.jsonl", lambda data: data + data, "Another process is at work on")
 

@@ -14,7 +14,7 @@ from test_training import counting_rows
 
 from seqgan_music import choices
 from seqgan_music.config import ChoiceConfig, Config, EvaluationConfig, GeneratorConfig
-from seqgan_music.errors import ConfigError
+from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.learning import checkpoint, discriminators, methods, oracles
 from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.generator import Generator
@@ -181,6 +181,21 @@ def test_a_share_of_the_options_is_valid_and_takes_fewer_rounds(name: str) -> No
     part = cls.scaled(whole, 0.01)
     assert type(part) is type(whole)
     assert methods.check(ChoiceConfig(name, vars(part))) == part
+
+
+def test_a_finished_run_of_another_device_is_opened(tmp_path: Path) -> None:
+    """So that a run trained on a GPU is judged and heard elsewhere."""
+    configuration = config(ChoiceConfig("mle", OPTIONS["mle"]))
+    trained(tmp_path / "run", configuration, music(), None, Stopping())
+    last = tmp_path / "run" / "checkpoints" / "last.json"
+    document = json.loads(last.read_text())
+    assert document["device"] == "cpu"
+    last.write_text(json.dumps(document | {"device": "cuda"}))
+    assert trained(tmp_path / "run", configuration, music(), None, Stopping()).progress.finished
+    document["progress"]["finished"] = False
+    last.write_text(json.dumps(document | {"device": "cuda"}))
+    with pytest.raises(RunError, match="--device cuda"):
+        trained(tmp_path / "run", configuration, music(), None, Stopping())
 
 
 def test_the_oracle_is_only_there_where_it_is_known(tmp_path: Path) -> None:

@@ -163,10 +163,11 @@ class Trainer:
         """Go back to the last checkpoint. Raises RunError where there is none or it does not fit."""
         tensors, document = checkpoint.load(self.run, "last")
         device = document.get("device", self.device.type)
-        if device != self.device.type:
-            raise RunError(f"{self.run} was trained on {device}: go on with it by --device {device}.")
         try:
             self.progress = build(Progress, document["progress"], "progress")
+            # The random states of one device mean nothing to another; a finished run has no more use for them.
+            if device != self.device.type and not self.progress.finished:
+                raise RunError(f"{self.run} was trained on {device}: go on with it by --device {device}.")
             self.generator.load_state_dict(checkpoint.unprefixed(tensors, "generator"))
             self.discriminator.load_state_dict(checkpoint.unprefixed(tensors, "discriminator"))
             if not self.progress.finished:
