@@ -218,6 +218,7 @@ class Run:
 
     def plan(self, minutes: float | None, say: Callable[[str], None]) -> None:
         """Measure a few steps, say how long the run will take, and shorten it to `minutes` where it is longer."""
+        say("Measuring a step of each kind")
         expected = self.trainer.expected_seconds()
         total = sum(expected)
         if minutes is not None and total > 60 * minutes:

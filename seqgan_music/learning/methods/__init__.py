@@ -24,6 +24,8 @@ from seqgan_music.learning.mixing import Objective
 from seqgan_music.learning.models import Model
 from seqgan_music.learning.ranks import ALONE, Ranks
 
+_LONG = 5.0
+"""Seconds of a step for which no second one is waited for."""
 LARGEST = 10**9
 """Of any whole number among a method's options: more overflows the machine's integers in places."""
 
@@ -158,8 +160,11 @@ def create(choice: ChoiceConfig, setting: Setting) -> Method:
 
 
 def seconds(step: Callable[[], object]) -> float:
-    """Return the seconds that a step takes, after one to warm up."""
-    step()
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
+    """Return the seconds that a step takes: of a short one the second, as the first pays for allocations."""
+    for _ in range(2):
+        start = time.perf_counter()
+        step()
+        taken = time.perf_counter() - start
+        if taken > _LONG:
+            break
+    return taken
