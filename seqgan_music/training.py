@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
@@ -20,7 +19,7 @@ from typing import Any
 import torch
 
 from seqgan_music import config as configs
-from seqgan_music import rewards, run_folders
+from seqgan_music import memory, rewards, run_folders
 from seqgan_music.compose.runs import typical
 from seqgan_music.config import ChoiceConfig, Config, CriticConfig
 from seqgan_music.errors import ConfigError, RunError
@@ -39,7 +38,6 @@ from seqgan_music.tokenset import Effect, Splits
 CONFIG, VOCABULARY, SCAN, TOKENS, SAMPLES = "config.toml", "vocabulary.json", "scan.json", "tokens.npz", "samples"
 
 _SMALLER = "Make the generator, sequence_length, or batch and rollouts of a phase smaller."
-_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")
 
 log = logging.getLogger(__name__)
 
@@ -304,6 +302,6 @@ def _enough_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+        if not memory.exhausted(error):
             raise
         raise ConfigError(f"Not enough memory. {_SMALLER}") from None

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "seqgan_music"
 ORDER = [
     {"__init__"},
     {"errors"},
-    {"choices", "config", "tokenset", "files", "run_folders", "machine", "pages"},
+    {"choices", "config", "tokenset", "files", "run_folders", "machine", "memory", "pages"},
     {"music", "learning"},
     {"rewards", "training", "compose", "critic", "preference", "evaluate", "oracle_benchmark"},
     {"report", "studio"},

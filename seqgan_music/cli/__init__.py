@@ -11,11 +11,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
+from traceback import walk_tb
+from typing import NoReturn
 
 import click
 
-from seqgan_music import __version__, choices, machine
+from seqgan_music import __version__, choices, machine, memory
 from seqgan_music.errors import SeqganMusicError, did_you_mean
 
 
@@ -67,6 +70,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names need not be text that the terminal can show; stderr escapes such characters already.
         sys.stdout.reconfigure(errors="backslashreplace")
+    memory.watch_imports()
     try:
         status = commands(prog_name="seqgan-music", standalone_mode=False)
         if sys.stdout:
@@ -81,19 +85,41 @@ def main() -> None:
         _fail(f"{' '.join(error.format_message().split())} See '{path} --help'.")
     except click.ClickException as error:
         _fail(error.format_message())
-    except MemoryError:
-        _fail("There is not enough memory for this. Close other programs, or ask for less at a time.")
     except (click.Abort, KeyboardInterrupt):
-        click.echo("seqgan-music: interrupted", err=True)
-        sys.exit(130)
+        _end(130, "interrupted")
     except BrokenPipeError:
-        # The reader (`head`, a closed pager) has what it wanted; nothing may be flushed to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _end(1)  # the reader (`head`, a closed pager) has what it wanted
+    except Exception as error:
+        if memory.exhausted(error):
+            _fail("There is not enough memory for this. Close other programs, or ask for less at a time.")
+        if isinstance(error, OSError) and _was_printing(error):
+            _fail(
+                f"Cannot print the result: {(error.strerror or str(error)).lower()}. Free some space, or send it"
+                " elsewhere."
+            )
+        raise
 
 
-def _fail(message: str) -> None:
+def _was_printing(error: BaseException) -> bool:
+    """Whether it was results or messages that could not be written: files have errors of their own."""
+    return any(frame.f_code is click.echo.__code__ for frame, _ in walk_tb(error.__traceback__))
+
+
+def _fail(message: str) -> NoReturn:
     # A message may quote a file's name, which may hold line ends, terminal codes or bytes that are no text.
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
-    click.echo(f"seqgan-music: {line}", err=True)
-    sys.exit(2)
+    _end(2, line)
+
+
+def _end(status: int, message: str = "") -> NoReturn:
+    """End with a word on stderr, even where the streams fail: what they still hold would fail again at exit."""
+    with suppress(OSError):
+        if message:
+            click.echo(f"seqgan-music: {message}", err=True)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(status)
