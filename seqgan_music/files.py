@@ -1,9 +1,15 @@
-"""Results appear whole or not at all: written under a temporary name in the same folder, then renamed."""
+"""Results appear whole or not at all: written under a temporary name in the same folder, then renamed.
+
+The temporary name follows from the result's. What a killed process has left is taken over by the next that writes
+the same result, so that such files do not pile up. A lock, which goes with its process, tells it from one in use.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -22,6 +28,11 @@ _ADVICE = {
     errno.ENOTDIR: "One of the folders in its path is a file; choose another place.",
 }
 
+_UNFINISHED = re.compile(r"\.[0-9a-f]{12}(-\w+)?\.part(\..*)?", re.DOTALL)
+"""Names of temporary files; without a number those of former versions."""
+_AT_ONCE = 16
+"""Processes that write one result at the same time, before names are drawn."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -32,19 +43,15 @@ def replacing(path: Path) -> Iterator[Path]:
     refuses: no space, no permission, a folder in its place. Errors about other files pass through.
     """
     target = _file_or_nothing(path)
-    temporary = target.with_name(f".{secrets.token_hex(6)}.part{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, target)
+        with _unfinished(target) as temporary:
+            yield temporary
+            os.replace(temporary, target)
     except OSError as error:
-        ours = (None, str(temporary), *map(str, (target, *target.parents)))
-        if error.filename is not None and os.fspath(error.filename) not in ours:
+        if error.filename is not None and not _is_about(Path(os.fsdecode(error.filename)), target):
             raise
         raise _refusal(path, error) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def check_writable(path: Path) -> None:
@@ -54,13 +61,80 @@ def check_writable(path: Path) -> None:
     """
     target = _file_or_nothing(path)
     folder = next(parent for parent in target.parents if os.path.lexists(parent))
-    probe = folder / f".{secrets.token_hex(6)}.part"
     try:
         # Permission bits do not tell of read-only mounts, and root ignores them: try.
-        probe.touch(exist_ok=False)
-        probe.unlink()
+        with _unfinished(folder / target.name) as probe:
+            probe.touch()
     except OSError as error:
         raise _refusal(path, error) from None
+
+
+def _is_about(path: Path, target: Path) -> bool:
+    return path in (target, *target.parents) or (path.parent == target.parent and is_unfinished(path.name))
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is one that `replacing` was in the middle of writing."""
+    return _UNFINISHED.fullmatch(name) is not None
+
+
+@contextmanager
+def _unfinished(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` that is this process's alone, of an empty file or none; it goes in the end."""
+    path, descriptor = _taken(target)
+    try:
+        yield path
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _taken(target: Path) -> tuple[Path, int | None]:
+    """Return the first of a target's temporary paths that no living process writes, and what holds its lock."""
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+    for number in range(_AT_ONCE):
+        path = target.with_name(f".{digest}-{number}.part{target.suffix}")
+        descriptor = _locked(path)
+        if descriptor is not None:
+            return path, descriptor
+    return target.with_name(f".{secrets.token_hex(6)}-r.part{target.suffix}"), None
+
+
+def _locked(path: Path) -> int | None:
+    """Lock an empty file, a new one or one that a killed process of ours has left. None: another has it."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return None
+    # Others may write to the folder, as to /tmp: a link or a file of theirs under our name must do no harm.
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor, new = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666), True
+    except FileExistsError:
+        try:
+            descriptor, new = os.open(path, flags), False
+        except OSError:
+            return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found, here = os.fstat(descriptor), path.lstat()
+        # Renamed or removed since it was opened, it is no longer the file of this name.
+        if os.path.samestat(found, here) and _is_our_own(found):
+            os.truncate(descriptor, 0)
+            return descriptor
+    except BlockingIOError:
+        pass
+    except OSError:
+        if new:  # a file system without locks
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _is_our_own(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
 
 
 def _file_or_nothing(path: Path) -> Path:

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seqgan_music.errors import InputError, OutputError, RunError
-from seqgan_music.files import check_writable, replacing
+from seqgan_music.files import check_writable, is_unfinished, replacing
 
 RUNS = Path("runs")
 LOCK = "lock"
 _BEGINNING = ".beginning.part"
-"""In a folder from before the first file of a run on until after the last: all else that stands there is ours."""
+"""In a folder from before the first file of a run on until after the last: those files are ours, and no run yet."""
 
 
-def check_free(folder: Path, marker: str) -> None:
-    """Check that a new run can be written to a folder.
+def check_free(folder: Path, files: Sequence[str]) -> None:
+    """Check that a new run can be written to a folder; `files` as `new_folder` takes them.
 
     Raises InputError where there is something already, OutputError where nothing can be written.
     """
     if os.path.isfile(folder):
         raise InputError(f"{folder} is a file. Give --out a new folder.")
-    check_writable(folder / marker)
-    _check_empty(folder, marker)
+    check_writable(folder / files[-1])
+    _check_empty(folder, files)
 
 
-def _check_empty(folder: Path, marker: str) -> None:
+def _check_empty(folder: Path, files: Sequence[str]) -> None:
     there = _names(folder)
-    if marker in there or not (there <= {LOCK} or _BEGINNING in there):  # a beginning that was killed is no run
-        hint = f" To go on with it: --resume {folder}." if marker in there else ""
-        raise InputError(f"{folder} is not empty. Give --out a new folder.{hint}")
+    if files[-1] in there:
+        raise InputError(f"{folder} is not empty. Give --out a new folder. To go on with it: --resume {folder}.")
+    begun = _BEGINNING in there  # and killed: what it has written goes, and what others have put there stays
+    others = {name for name in there if not (_is_ours(name, files) if begun else name == LOCK)}
+    if others:
+        raise InputError(f"{folder} is not empty: there is {min(others)}. Give --out a new folder.")
+
+
+def _is_ours(name: str, files: Collection[str]) -> bool:
+    return name in (LOCK, _BEGINNING, *files) or is_unfinished(name)
 
 
 def check_run(folder: Path) -> None:
@@ -48,10 +54,11 @@ def stamp() -> str:
 
 
 @contextmanager
-def new_folder(out: Path | None, marker: str, prefix: str = "") -> Iterator[Path]:
+def new_folder(out: Path | None, files: Sequence[str], prefix: str = "") -> Iterator[Path]:
     """Make the folder of a new run, `out` or `runs/` and the time, and lock it; it goes again if the block fails.
 
-    `marker` is the file that makes a folder a run of this kind; it is written last.
+    `files` are the names of all that the block may write. The last is what makes the folder a run of this kind, and
+    is written last. Nothing else is ever removed.
 
     Raises InputError or RunError where it is taken, OutputError where it cannot be made.
     """
@@ -70,16 +77,16 @@ def new_folder(out: Path | None, marker: str, prefix: str = "") -> Iterator[Path
     else:
         raise InputError(f"{path} is taken. Give --out a new folder.")
     with locked(path):
-        if (path / marker).exists():
+        if (path / files[-1]).exists():
             raise InputError(f"Another process has begun a run in {path}. Give --out a new folder.")
-        _check_empty(path, marker)
+        _check_empty(path, files)
         try:
-            _clear(path, keep={LOCK, _BEGINNING})
+            _clear(path, files, keep={LOCK, _BEGINNING})
             (path / _BEGINNING).touch()
             yield path
             (path / _BEGINNING).unlink()
         except BaseException as error:
-            _clear(path)
+            _clear(path, files)
             for folder in missing:
                 with suppress(OSError):
                     folder.rmdir()
@@ -102,15 +109,12 @@ def _names(folder: Path) -> set[str]:
         raise InputError(f"Cannot list the folder {folder}: {(error.strerror or str(error)).lower()}.") from None
 
 
-def _clear(folder: Path, keep: Collection[str] = ()) -> None:
+def _clear(folder: Path, files: Collection[str], keep: Collection[str] = ()) -> None:
     """Remove what a run's beginning has written, what marks it last: killed in between, it is still a beginning."""
-    for name in sorted(_names(folder) - set(keep), key=lambda name: name == _BEGINNING):
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink()
+    ours = {name for name in _names(folder) - set(keep) if _is_ours(name, files)}
+    for name in sorted(ours, key=lambda name: name == _BEGINNING):
+        with suppress(OSError):
+            (folder / name).unlink()
 
 
 def point_latest(run: Path) -> None:
@@ -118,7 +122,8 @@ def point_latest(run: Path) -> None:
     latest = run.parent / "latest"
     with suppress(OSError):
         if latest.is_symlink() or not latest.exists():
-            temporary = run.parent / f".latest-{os.getpid()}"
+            temporary = run.parent / ".latest.part"
+            temporary.unlink(missing_ok=True)  # of a process that was killed right here
             temporary.symlink_to(run.name)
             os.replace(temporary, latest)
 
@@ -148,9 +153,10 @@ def locked(run: Path) -> Iterator[None]:
 def sweep(*folders: Path) -> None:
     """Remove what a killed process was in the middle of writing."""
     for folder in folders:
-        for unfinished in folder.glob(".*.part*"):
-            with suppress(OSError):
-                unfinished.unlink()
+        for path in folder.glob(".*.part*"):
+            if is_unfinished(path.name):
+                with suppress(OSError):
+                    path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

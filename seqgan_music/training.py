@@ -36,6 +36,8 @@ from seqgan_music.run_folders import write_text
 from seqgan_music.tokenset import Effect, Splits
 
 CONFIG, VOCABULARY, SCAN, TOKENS, SAMPLES = "config.toml", "vocabulary.json", "scan.json", "tokens.npz", "samples"
+_FILES = (rewards.TASTE, VOCABULARY, TOKENS, SCAN, CONFIG)
+"""All that a run begins with. The config is written last, since a folder with a config.toml is a run."""
 
 _SMALLER = "Make the generator, sequence_length, or batch and rollouts of a phase smaller."
 
@@ -168,7 +170,7 @@ class Run:
             raise ConfigError(f"--minutes must be above 0, not {minutes}.")
         config = check(config, ranks)
         check_sizes(config)
-        run_folders.check_free(out or run_folders.RUNS / "new", CONFIG)
+        run_folders.check_free(out or run_folders.RUNS / "new", _FILES)
         rated = rewards.rated(config)
         say(f"Device: {devices.describe(device)}")
         if music is None:
@@ -180,7 +182,7 @@ class Run:
         )
         splits, changed = corpus.tokenize(scan, config.corpus, tokenizer)
         config = rewards.aimed(config, tokenizer, splits.train)
-        with run_folders.new_folder(out, CONFIG) as folder, _enough_memory():
+        with run_folders.new_folder(out, _FILES) as folder, _enough_memory():
             rewards.keep(rated, folder)
             run = cls(folder, config, tokenizer, splits, device, ranks)
             say(run.describe())
@@ -190,7 +192,6 @@ class Run:
             vocabulary.save(tokenizer, folder / VOCABULARY)
             splits.save(folder / TOKENS)
             write_text(folder / SCAN, json.dumps(scan.to_json(), indent=1))
-            # Last, since a folder with a config.toml is a run.
             write_text(folder / CONFIG, configs.to_toml(configs.to_document(run.config)))
         run_folders.point_latest(folder)
         return run

@@ -2,17 +2,24 @@
 
 A process that is killed leaves exactly what it has told the system so far. So one run, watched, shows every state
 that any kill could leave, and nothing depends on the moment at which a signal happens to arrive.
+
+`python crash_points.py SECONDS ARGUMENTS` is the real thing: the command line, killed so long after it has begun to
+change files in the working directory.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from seqgan_music.files import is_unfinished
 
 State = dict[str, bytes | None]
 """Path in the folder -> its bytes; None for a folder."""
@@ -104,11 +111,42 @@ def torn(states: list[State], *, appended: tuple[str, ...] = ()) -> Iterator[Sta
     before: State = {}
     for state in states:
         for name, data in state.items():
-            new = name not in before
-            if data and new and Path(name).name.startswith("."):
-                yield {**state, name: data[: len(data) // 2]}
             old = before.get(name) or b""
+            if data and data != old and is_unfinished(Path(name).name):
+                yield {**state, name: data[: len(data) // 2]}
             if data and name in appended and data != old and data.startswith(old):
                 yield {**before, name: data[: len(old) + (len(data) - len(old)) // 2]}
         yield state
         before = state
+
+
+def moments(states: list[State]) -> list[State]:
+    """Return one state for each that differs in finished files: that in which the most is left unfinished."""
+    found: dict[str, State] = {}
+    for state in torn(states):
+        finished = {name: data for name, data in state.items() if not is_unfinished(Path(name).name)}
+        kept = found.setdefault(repr(finished), state)
+        if len(state) >= len(kept):
+            found[repr(finished)] = state
+    return list(found.values())
+
+
+def main() -> None:
+    """Be killed in the middle of a command."""
+    seconds = float(sys.argv.pop(1))
+    here = os.getcwd() + os.sep
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    timer.daemon = True  # a command that has ended is not waited for
+
+    def begin(_: str, path: str) -> None:
+        if path.startswith(here) and timer.ident is None:
+            timer.start()
+
+    from seqgan_music import cli
+
+    with listening(begin):
+        cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from seqgan_music.errors import OutputError
-from seqgan_music.files import check_writable, replacing
+from seqgan_music.files import check_writable, is_unfinished, replacing
 
 
 def test_the_file_appears_at_the_end_and_the_folders_with_it(tmp_path: Path) -> None:
@@ -46,9 +49,48 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_block_that_writes_nothing_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="no such file"), replacing(tmp_path / "song.mid"):
-        pass
+def test_what_killed_processes_left_is_taken_over_and_does_not_pile_up(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from seqgan_music.files import replacing\n"
+        "with replacing(Path(sys.argv[1])) as temporary: temporary.write_text('half'); os._exit(9)"
+    )
+    for _ in range(3):
+        line = [sys.executable, "-c", script, tmp_path / "song.mid"]
+        assert subprocess.run(line, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode == 9
+        (left,) = tmp_path.iterdir()
+        assert left.read_text() == "half"
+        assert is_unfinished(left.name)
+        check_writable(tmp_path / "other.mid")
+    with replacing(tmp_path / "song.mid") as temporary:
+        temporary.write_text("new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("song.mid", "new")]
+
+
+def test_two_that_write_one_file_at_the_same_time_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "song.mid"
+    with replacing(path) as first, replacing(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+        check_writable(path)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("song.mid", "first")]  # the last to end
+
+
+def test_what_others_have_put_under_a_temporary_name_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "song.mid"
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    (tmp_path / "mine").write_text("mine")
+    for trap in (temporary.symlink_to, temporary.hardlink_to):
+        trap(tmp_path / "mine")
+        with replacing(path) as another:
+            another.write_text("newer")
+        check_writable(path)
+        assert (path.read_text(), (tmp_path / "mine").read_text()) == ("newer", "mine")
+        temporary.unlink()
+    os.mkfifo(temporary)
+    with replacing(path) as another:
+        another.write_text("newest")
+    assert path.read_text() == "newest"
 
 
 def test_errors_about_other_files_pass_through(tmp_path: Path) -> None:
@@ -69,7 +111,11 @@ def bad_places(folder: Path) -> dict[Path, str]:
     (folder / "file").write_text("")
     (folder / "loop").symlink_to("loop")
     os.mkfifo(folder / "pipe.mid")
-    unmakeable = {Path("/proc/nothing/song.mid"): "no such file or directory. Choose another place."}
+    # In the second the folder is there; root, too, may not make a file in it.
+    unmakeable = {
+        Path(place): "no such file or directory. Choose another place."
+        for place in ("/proc/nothing/song.mid", "/proc/self/song.mid")
+    }
     return {
         folder / "folder.mid": "it is a folder. Give the name of a file.",
         folder / "pipe.mid": "it is not a plain file. Choose another name.",

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from seqgan_music.errors import ConfigError, InputError, OutputError, did_you_mean
-from seqgan_music.files import check_writable, replacing
+from seqgan_music.files import check_writable, is_unfinished, replacing
 from seqgan_music.machine import usable_cores
 from seqgan_music.music import cache
 from seqgan_music.music.abc_tunes import TICKS_PER_BEAT, key_name, read_tune, titles
@@ -373,7 +373,8 @@ def _alone(folder: Path) -> Iterator[None]:
         handle = os.open(folder, os.O_RDONLY)
         fcntl.flock(handle, fcntl.LOCK_EX)
         for leftover in folder.glob(".*.part*"):
-            leftover.unlink()
+            if is_unfinished(leftover.name):
+                leftover.unlink()
     except (ImportError, OSError):  # Windows, and file systems without locks
         pass
     try:

@@ -44,8 +44,8 @@ def check(chosen: Settings) -> Settings:
 def begin(chosen: Settings, name: str, out: Path | None) -> Path:
     """Make the folder of a new benchmark. Raises SeqganMusicError."""
     chosen = check(chosen)
-    run_folders.check_free(out or run_folders.RUNS / "new", CONFIG)
-    with run_folders.new_folder(out, CONFIG, prefix="oracle-") as folder:
+    run_folders.check_free(out or run_folders.RUNS / "new", [CONFIG])
+    with run_folders.new_folder(out, [CONFIG], prefix="oracle-") as folder:
         document = {"name": name, **settings.to_document(chosen)}
         write_text(folder / CONFIG, configs.to_toml(document))
     return folder
