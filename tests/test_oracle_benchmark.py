@@ -216,6 +216,8 @@ def test_every_preset_is_whole_and_its_methods_exist() -> None:
         ("method.2.start=later", "a label above it"),
         ("method.2.label=mle", "the label 'mle' is taken"),
         ('method.2.label="seqgan, paper"', "or as good as"),  # "seqgan paper" has that folder
+        ('method.2.label="seqgan-paper"', "or as good as"),
+        ('method.2.label="SeqGAN paper"', "or as good as"),
         ("method.gan.batch=3", "there is no method 'gan'"),
     ],
 )

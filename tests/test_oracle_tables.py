@@ -116,6 +116,29 @@ def test_the_csv_holds_every_figure_exactly() -> None:
                 assert float(line["oracle_entropy"]) == FULL.oracles[one.draw].entropy
 
 
+WHOLE = json.dumps(results().to_document())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        WHOLE.replace('"cells": [', '"cells": [' + "[" * 100_000, 1),
+        WHOLE.replace('"draw": 1', '"draw": Infinity', 1),
+        WHOLE.replace('"draw": 1', '"draw": NaN', 1),
+        WHOLE.replace('"entropy": 2.62', '"entropy": ' + "9" * 400, 1),
+        "null",
+        "7",
+    ],
+)
+def test_results_that_are_none_are_one_line(text: str, tmp_path: Path) -> None:
+    assert text != WHOLE
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(InputError, match="does not hold results") as caught:
+        load(tmp_path / "results.json")
+    assert "\n" not in str(caught.value)
+
+
 def test_the_document_holds_results_and_verdicts() -> None:
     document = json.loads(json.dumps(tables.document(SMALL), allow_nan=False))
     assert Results.from_document(document).to_document() == SMALL.to_document()

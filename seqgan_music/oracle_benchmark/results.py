@@ -184,7 +184,7 @@ def load(path: Path) -> Results:
         return Results.from_document(json.loads(path.read_bytes()))
     except OSError as error:
         raise InputError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from None
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} does not hold results of the oracle benchmark ({error!r}).") from None
 
 
@@ -208,9 +208,22 @@ def cell_from_document(document: Mapping[str, Any]) -> Cell:
 
 def _typed(kind: type[_Kind], entry: Mapping[str, Any]) -> _Kind:
     """Build a dataclass from the keys it knows; numbers become what its fields say."""
-    made: dict[Any, Callable[[Any], Any]] = {"float": float, "int": int}
+    made: dict[Any, Callable[[Any], Any]] = {"float": _float, "int": _int}
     known = [f for f in fields(cast(Any, kind)) if f.name in entry or f.default is MISSING]
     return kind(**{f.name: made.get(f.type, lambda value: value)(entry[f.name]) for f in known})
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no whole number")
+    return int(value)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("a number that is too large") from None
 
 
 def _plain(value: Any) -> Any:

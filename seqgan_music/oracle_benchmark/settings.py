@@ -167,7 +167,8 @@ def _rows(tables: Sequence[Any], where: str) -> tuple[Row, ...]:
         labels = [row.label for row in rows]
         start = told.get("start", labels[0] if rows else NOTHING)
         role = told.get("role", "" if rows else "baseline")
-        if not label or label == NOTHING or slug(label) in map(slug, labels):
+        # A folder is named after it, and disks of other systems do not tell capitals from small letters.
+        if not label or label == NOTHING or slug(label).lower() in (slug(other).lower() for other in labels):
             raise ConfigError(f"{here}: the label '{label}' is taken, or as good as; give it another.")
         if start not in (*labels, NOTHING):
             raise ConfigError(f"{here}: start must be \"nothing\" or a label above it, not '{start}'.")
