@@ -203,7 +203,7 @@ class JudgeConfig:
 
 @dataclass(frozen=True)
 class CriticConfig:
-    """The critic: a network that learns, after all phases, to tell the music from what the generator writes."""
+    """The critic: after all phases it learns to tell the music from the generator's, and which bars do not fit."""
 
     negatives: int = 2048
     """Pieces that the generator writes for it to learn from; 0 trains no critic."""
@@ -213,6 +213,8 @@ class CriticConfig:
     """Epochs; the best by held-out cross-entropy is kept."""
     windows: int = 8000
     """Windows an epoch, half of them real."""
+    bar_windows: int = 4000
+    """Windows an epoch, all real, with damaged bars, from which it learns to point at bars; 0 leaves that out."""
     batch: int = 64
     """Windows an update."""
     learning_rate: float = 2e-3
@@ -230,7 +232,7 @@ class CriticConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be."""
-        at_least(self, 0, "negatives")
+        at_least(self, 0, "negatives", "bar_windows")
         at_least(self, 1, "held_out", "epochs", "windows", "batch", "embedding", "channels", "hidden")
         _above(self, 0, "learning_rate")
         if self.weight_decay < 0 or not 0 <= self.dropout < 1:

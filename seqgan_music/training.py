@@ -285,8 +285,11 @@ def _scaled(phase: ChoiceConfig, share: float) -> ChoiceConfig:
 
 
 def _scaled_critic(critic: CriticConfig, share: float) -> CriticConfig:
-    fewer = {name: max(64, round(getattr(critic, name) * share)) for name in ("held_out", "windows")}
-    return replace(critic, negatives=critic.negatives and max(64, round(critic.negatives * share)), **fewer)
+    def fewer(wanted: int) -> int:
+        return wanted and max(64, round(wanted * share))  # 0 means without
+
+    names = ("negatives", "held_out", "windows", "bar_windows")
+    return replace(critic, **{name: fewer(getattr(critic, name)) for name in names})
 
 
 def _values(options: Any) -> dict[str, Any]:

@@ -259,6 +259,7 @@ def test_a_planned_run_is_what_its_config_says(place: Path) -> None:
     planned = config.load(str(run / "config.toml"))
     assert 1 <= planned.phases[0].options["updates"] < 20_000
     assert planned.phases[0].options["round_updates"] == 1_000_000
+    assert planned.critic.bar_windows < config.CriticConfig().bar_windows
     code, _, told = train(place, "music", "--config", run / "config.toml", "--out", "again")
     assert code == 0, told
     assert "to fit in" not in told

@@ -22,7 +22,7 @@ from seqgan_music.compose import bars_of
 from seqgan_music.config import CriticConfig
 from seqgan_music.critic import Critic, choosing, training
 from seqgan_music.critic.judging import Sizes
-from seqgan_music.critic.network import Network, batch, score
+from seqgan_music.critic.network import Misfits, Network, batch, misfits, score
 from seqgan_music.critic.ranks import Ranks
 from seqgan_music.critic.sheet import BARS, LAGS, MOST_BARS, NOTE_IDS, Sheet, sheet
 from seqgan_music.critic.source import CriticSource
@@ -243,12 +243,39 @@ def test_a_saved_critic_is_the_same_and_a_damaged_one_is_refused_in_a_line(tmp_p
         assert "\n" not in str(refused.value)
 
 
+def test_bars_are_ranked_by_the_network_of_misfits_where_there_is_one(tmp_path: Path) -> None:
+    fitting = Misfits(4, 8, 8, 0.3)
+    fitting.initialise(torch.Generator().manual_seed(2))
+    fitting.requires_grad_(False)
+    ranks = Ranks.of({1: [0.0]}, [np.linspace(-1, 1, 100).tolist()])
+    with_it = Critic(network(), Sizes(4, 8, 8, 0.3), ranks, ranks, {}, fitting)
+    without = critic(ranks=ranks)
+    long = sheet(tune(*[A, B, C, D, B, A, D] * 5))
+    assert without.fits([long]) == without.bars([long])
+    # 35 bars: windows end at 16, 24, 32 and 35, and what a bar gets in each counts alike.
+    open_end = replace(long, ended=False)
+    spans = [(end - BARS, end) for end in (16, 24, 32, 35)]
+    said = misfits(fitting, [(open_end, *span) for span in spans])
+    for bar in (0, 9, 20, 34):
+        own = [row[bar - start] for row, (start, end) in zip(said, spans, strict=True) if start <= bar < end]
+        assert with_it.fits([long])[0][bar] == pytest.approx(-np.mean(own), abs=1e-5)
+    # What weighs music is the same with it and without, and it is kept with the rest.
+    assert with_it.logits([long]).tolist() == without.logits([long]).tolist()
+    for name, saved in (("new", with_it), ("from before it", without)):
+        saved.save(tmp_path / name)
+        opened = Critic.open(tmp_path / name)
+        assert opened is not None
+        assert opened.fits([long]) == saved.fits([long])
+        assert opened.logits([long]).tolist() == saved.logits([long]).tolist()
+
+
 def test_a_run_learns_its_critic_once_and_anew_when_its_generator_changes(tmp_path: Path) -> None:
     made = random_run.make_run(tmp_path, "pitch_grid")
     tokenizer = tokenizers.create("pitch_grid", {}, 12)
     splits(tokenizer, 12, 24).save(made / "tokens.npz")
     (made / "config.toml").write_text(
-        "[critic]\nnegatives = 16\nheld_out = 16\nepochs = 1\nwindows = 32\n[tokenizer]\nname = 'pitch_grid'\n"
+        "[critic]\nnegatives = 16\nheld_out = 16\nepochs = 1\nwindows = 32\nbar_windows = 32\n"
+        "[tokenizer]\nname = 'pitch_grid'\n"
     )
     assert training.due(made)
     learnt = training.learn(made, lambda text: None)

@@ -23,7 +23,7 @@ _PICTURES = (".svg", ".png")
 _WEAKEST = 3
 """Bars that are named at most."""
 _WEAK = 0.25
-"""A bar is named where at least three quarters of the held-out bars say more for themselves."""
+"""A bar is named where at least three quarters of the held-out bars fit better."""
 
 
 @click.command("score")
@@ -44,8 +44,8 @@ def command(files: tuple[Path, ...], run: Path | None, out: Path | None, as_json
     r"""Rank music by the run's critic among pieces that were held out of training, and among the generator's own.
 
     FILES are of any kind that is read, or folders of them. A rank of 50% is that of the middle held-out piece. Each
-    piece is compared with known ones cut to as many bars. Bars are ranked among held-out bars by what they add,
-    given the bars before them; the weakest are named. Exit code 2 where nothing could be scored.
+    piece is compared with known ones cut to as many bars. Bars are ranked among held-out bars by how
+    well they fit the music around them; the weakest are named. Exit code 2 where nothing could be scored.
 
     \b
     Example:

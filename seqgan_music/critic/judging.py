@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.compose import bars_of
-from seqgan_music.critic.network import Network, Window, score
+from seqgan_music.critic.network import Misfits, Network, Window, misfits, score
 from seqgan_music.critic.ranks import Ranks
 from seqgan_music.critic.sheet import BARS, Sheet, sheet
 from seqgan_music.errors import RunError
@@ -21,6 +21,8 @@ from seqgan_music.music.notes import Piece
 CHECKPOINT = "critic"
 HOP = BARS // 2
 """Bars from one window of a piece to the next."""
+_MISFITS = "misfits"
+"""Begins the names of the second network's weights."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,7 +45,7 @@ class Judgement:
     real:      share of held-out pieces, cut to as many bars, with a lower score (0 to 1), and `generated` that of
                the generator's own; None where none are known
     compared:  bars that those were cut to
-    by_bar:    share of held-out bars with a lower score, for each bar, by what it says given the bars before it
+    by_bar:    share of held-out bars that fit less where they stand, for each bar
     """
 
     score: float
@@ -54,13 +56,24 @@ class Judgement:
 
 
 class Critic:
-    """A trained network with the ranks of known music.
+    """Two trained networks with the ranks of known music.
 
-    `told` is what training says of it, for people: its figures on held-out music, and whose samples it knows.
+    One says of bars so far how much more the folder's they are than the generator's; what it says weighs. The other
+    (`Misfits`) says which bars do not fit where they stand, and is what people are shown; a critic from before it
+    shows what each bar adds in the first one's eyes. `told` is what training says of both, for people: figures on
+    held-out music, and whose samples they know.
     """
 
-    def __init__(self, network: Network, sizes: Sizes, real: Ranks, generated: Ranks, told: dict[str, Any]) -> None:
-        self._network, self._sizes = network, sizes
+    def __init__(
+        self,
+        network: Network,
+        sizes: Sizes,
+        real: Ranks,
+        generated: Ranks,
+        told: dict[str, Any],
+        misfits: Misfits | None = None,
+    ) -> None:
+        self._network, self._sizes, self._misfits = network, sizes, misfits
         self.real, self.generated, self.told = real, generated, told
 
     @classmethod
@@ -73,8 +86,13 @@ class Critic:
             sizes = Sizes(**document["sizes"])
             if not all(0 < size <= 4096 for size in (sizes.embedding, sizes.channels, sizes.hidden)):
                 raise ValueError("impossible sizes")
-            network = Network(**asdict(sizes))
-            network.load_state_dict(tensors)
+            network, fitting = Network(**asdict(sizes)), None
+            of_bars = checkpoint.unprefixed(tensors, _MISFITS)
+            network.load_state_dict({n: value for n, value in tensors.items() if not n.startswith(f"{_MISFITS}.")})
+            if of_bars:
+                fitting = Misfits(**asdict(sizes))
+                fitting.load_state_dict(of_bars)
+                fitting.requires_grad_(False).eval()
             real, generated = (Ranks.read(document["ranks"][name]) for name in ("real", "generated"))
             told = dict(document["told"])
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -82,13 +100,16 @@ class Critic:
             raise RunError(
                 f"The critic of {run} cannot be read: {reason}. Train it again: seqgan-music train --resume {run}"
             ) from None
-        return cls(network.requires_grad_(False).eval(), sizes, real, generated, told)
+        return cls(network.requires_grad_(False).eval(), sizes, real, generated, told, fitting)
 
     def save(self, run: Path) -> None:
         """Write it into a run, whole or not at all. Raises OutputError."""
         ranks = {"real": self.real.document(), "generated": self.generated.document()}
         document = {"sizes": asdict(self._sizes), "ranks": ranks, "told": self.told}
-        checkpoint.save(run, CHECKPOINT, self._network.state_dict(), document)
+        tensors = dict(self._network.state_dict())
+        if self._misfits is not None:
+            tensors |= checkpoint.prefixed(self._misfits.state_dict(), _MISFITS)
+        checkpoint.save(run, CHECKPOINT, tensors, document)
 
     def logits(self, sheets: Sequence[Sheet]) -> Floats:
         """Return for each piece so far (N,) the log-odds that its last bars are the folder's, not the generator's.
@@ -126,6 +147,21 @@ class Critic:
         logits = iter(score(self._network, windows).tolist())
         return [[next(logits) - (next(logits) if bar > 0 else 0.0) for bar in range(of.bars)] for of in sheets]
 
+    def fits(self, sheets: Sequence[Sheet]) -> list[list[float]]:
+        """Return how well each bar of each piece fits where it stands: a mean over windows, high for what fits."""
+        if self._misfits is None:
+            return self.bars(sheets)
+        windows, owners = [], []
+        for number, of in enumerate(sheets):
+            mine = _windows(of, of.bars)
+            windows += mine
+            owners += [number] * len(mine)
+        found = [np.zeros((2, of.bars)) for of in sheets]
+        logits = misfits(self._misfits, windows)
+        for owner, (_, start, end), said in zip(owners, windows, logits, strict=True):
+            found[owner][:, start:end] += [-said, np.ones(end - start)]
+        return [(total / count).tolist() for total, count in found]
+
     def judge(self, piece: Piece) -> Judgement | None:
         """Judge a piece as the run's tokenizer holds it; None where it has no notes."""
         of = sheet(piece)
@@ -142,8 +178,8 @@ class Critic:
         )
 
     def by_bar(self, piece: Piece) -> list[float]:
-        """Return for each bar the share of held-out bars that say less for themselves, 0 to 1."""
-        ranks = self.real.of_bars(self.bars([sheet(piece)])[0])
+        """Return for each bar the share of held-out bars that fit less where they stand, 0 to 1."""
+        ranks = self.real.of_bars(self.fits([sheet(piece)])[0])
         # Into the bars after the last onset its note sounds on.
         return ranks + ranks[-1:] * (len(bars_of(piece)) - len(ranks))
 

@@ -94,8 +94,8 @@ def batch(windows: Sequence[Window]) -> Batch:
     return Batch(*(torch.from_numpy(array) for array in (notes, owner, facts, chroma, mask)))
 
 
-class Network(nn.Module):
-    """D: the logit that a window is of the folder."""
+class Reader(nn.Module):
+    """What is read of a window: its bars as vectors, and how well it fits the keys."""
 
     def __init__(self, embedding: int, channels: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -106,11 +106,6 @@ class Network(nn.Module):
         self.fit = nn.Linear(16, 1)
         self.bar = nn.Linear(2 * channels + 24 + FACTS, hidden)
         self.bars = nn.ModuleList([nn.Conv1d(hidden, hidden, 3, padding=1) for _ in range(2)])
-        self.of_bar = nn.Linear(hidden, 1)
-        self.whole = nn.Linear(2 * hidden + 16, 64)
-        self.of_whole = nn.Linear(64, 1)
-        self.register_buffer("scale", torch.ones(()))
-        """What the logit is multiplied by, fitted on held-out windows."""
         self._rotations = (torch.arange(12)[:, None] + torch.arange(12)) % 12
 
     def initialise(self, rng: torch.Generator) -> None:
@@ -125,21 +120,15 @@ class Network(nn.Module):
                 else:
                     parameter.zero_()
 
-    def forward(self, of: Batch, rng: torch.Generator | None = None) -> Tensor:
-        """Return the logit (B,); dropout only where a generator is given."""
+    def read(self, of: Batch, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Return the bars (B, H, BARS), 0 past a window's end, and the fit of the keys' profiles (B, 16)."""
         inside = of.mask[:, None]  # (B, 1, BARS)
         key, chroma = self._key(of.chroma)
         bars = torch.cat([self._notes(of, rng), chroma, of.facts], 2)  # (B, BARS, 2 * channels + 24 + FACTS)
         x = dropout(F.relu(self.bar(bars)), self.dropout, rng).transpose(1, 2) * inside  # (B, H, BARS)
         for layer in self.bars:
             x = x + F.relu(layer(dropout(x, self.dropout, rng))) * inside
-        count = inside.sum(2)
-        whole = torch.cat([x.sum(2) / count, x.amax(2), key], 1)
-        hidden = F.relu(self.whole(dropout(whole, self.dropout, rng)))
-        logit = self.of_whole(dropout(hidden, self.dropout, rng))[:, 0]
-        by_bar = self.of_bar(x.transpose(1, 2))[..., 0] * of.mask
-        scaled: Tensor = self.scale * (logit + by_bar.sum(1) / count[:, 0])
-        return scaled
+        return x, key
 
     def _notes(self, of: Batch, rng: torch.Generator | None) -> Tensor:
         """Return what the notes of each bar come to: (B, BARS, 2 * channels)."""
@@ -168,6 +157,65 @@ class Network(nn.Module):
         return fits.amax(1), torch.cat([bars, seen], 2)
 
 
+class Network(Reader):
+    """D: the logit that a window is of the folder."""
+
+    def __init__(self, embedding: int, channels: int, hidden: int, dropout: float) -> None:
+        super().__init__(embedding, channels, hidden, dropout)
+        self.of_bar = nn.Linear(hidden, 1)
+        self.whole = nn.Linear(2 * hidden + 16, 64)
+        self.of_whole = nn.Linear(64, 1)
+        self.register_buffer("scale", torch.ones(()))
+        """What the logit is multiplied by, fitted on held-out windows."""
+
+    def forward(self, of: Batch, rng: torch.Generator | None = None) -> Tensor:
+        """Return the logit (B,); dropout only where a generator is given."""
+        x, key = self.read(of, rng)
+        count = of.mask[:, None].sum(2)
+        whole = torch.cat([x.sum(2) / count, x.amax(2), key], 1)
+        hidden = F.relu(self.whole(dropout(whole, self.dropout, rng)))
+        logit = self.of_whole(dropout(hidden, self.dropout, rng))[:, 0]
+        by_bar = self.of_bar(x.transpose(1, 2))[..., 0] * of.mask
+        scaled: Tensor = self.scale * (logit + by_bar.sum(1) / count[:, 0])
+        return scaled
+
+
+class Misfits(Reader):
+    """Which bars of a window were put there in place of others: a logit for each, low for what fits.
+
+    Beside what `Reader` knows each bar is told how like it is the bars after it, the window's mean and maximum.
+    """
+
+    def __init__(self, embedding: int, channels: int, hidden: int, dropout: float) -> None:
+        super().__init__(embedding, channels, hidden, dropout)
+        self.later = nn.Linear(LAGS * (LIKENESSES + 1) + 2 * LIKENESSES, hidden)
+        self.beside = nn.Linear(4 * hidden, 64)
+        self.of_bar = nn.Linear(64, 1)
+
+    def forward(self, of: Batch, rng: torch.Generator | None = None) -> Tensor:
+        """Return the logits (B, BARS), 0 past a window's end; dropout only where a generator is given."""
+        x, _ = self.read(of, rng)
+        later = F.relu(self.later(_both_ways(of))).transpose(1, 2)
+        mean = x.sum(2) / of.mask.sum(1)[:, None]
+        window = torch.cat([mean, x.amax(2)], 1)[..., None].expand(-1, -1, BARS)
+        told = torch.cat([x, later, window], 1).transpose(1, 2)  # (B, BARS, 4 * H)
+        hidden = F.relu(self.beside(dropout(told, self.dropout, rng)))
+        logits: Tensor = self.of_bar(dropout(hidden, self.dropout, rng))[..., 0] * of.mask
+        return logits
+
+
+def _both_ways(of: Batch) -> Tensor:
+    """Return how like each bar is those after it, whether they are inside, and the most like on either side."""
+    rows = len(of.facts)
+    alike = of.facts[..., : LAGS * LIKENESSES].view(rows, BARS, LAGS, LIKENESSES)
+    lag = torch.arange(1, LAGS + 1)
+    after = torch.arange(BARS)[:, None] + lag  # (BARS, LAGS)
+    inside = (after < of.mask.sum(1)[:, None, None]).float()  # (B, BARS, LAGS)
+    later = alike[:, after.clamp(max=BARS - 1), lag - 1] * inside[..., None]
+    most = torch.cat([alike.amax(2), later.amax(2)], 2)  # (B, BARS, 2 * LIKENESSES)
+    return torch.cat([later.flatten(2), inside, most], 2)
+
+
 @torch.no_grad()
 def score(network: Network, windows: Sequence[Window]) -> npt.NDArray[np.float64]:
     """Return the logit of each window (N,), scored in groups of like size."""
@@ -176,4 +224,15 @@ def score(network: Network, windows: Sequence[Window]) -> npt.NDArray[np.float64
     order = np.argsort(size, kind="stable")
     for rows in np.split(order, range(ROWS, len(order), ROWS)) if len(order) else ():
         found[rows] = network(batch([windows[row] for row in rows])).numpy()
+    return found
+
+
+@torch.no_grad()
+def misfits(network: Misfits, windows: Sequence[Window]) -> list[npt.NDArray[np.float64]]:
+    """Return the logits of each window's bars."""
+    found: list[npt.NDArray[np.float64]] = []
+    for start in range(0, len(windows), ROWS):
+        some = windows[start : start + ROWS]
+        logits = network(batch(some)).double().numpy()
+        found += [row[: end - begin] for row, (_, begin, end) in zip(logits, some, strict=True)]
     return found

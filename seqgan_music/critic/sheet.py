@@ -68,7 +68,6 @@ def sheet(piece: Piece, *, ended: bool = True) -> Sheet:
     """Read a piece. A note beyond MOST_BARS is left out; a piece without notes has no bars."""
     piece = piece.tuned
     bars = list(piece.bars())[:MOST_BARS]
-    scale = 12 / piece.ticks_per_beat
     if not bars:
         none = np.zeros(0, dtype=np.int64)
         flat = np.zeros((0, 12), dtype=np.float32)
@@ -77,12 +76,19 @@ def sheet(piece: Piece, *, ended: bool = True) -> Sheet:
     table = np.array(
         [(n.onset, n.pitch, n.duration) for n in piece.notes if n.onset < bars[-1].end], dtype=np.int64
     )
-    onset, pitch, duration = table.T
     starts = np.array([bar.start for bar in bars])
-    lengths = np.array([bar.length for bar in bars])
+    return laid_out(table, starts, bars[-1].end, piece.ticks_per_beat, ended=ended)
+
+
+def laid_out(table: Ints, starts: Ints, end: int, ticks_per_beat: int, *, ended: bool) -> Sheet:
+    """Return the sheet of notes (N, 3), onset, pitch and duration in their order, in bars (B,) up to tick `end`."""
+    scale = 12 / ticks_per_beat
+    onset, pitch, duration = table.T
+    count = len(starts)
+    lengths = np.diff(starts, append=end)
     bar = np.searchsorted(starts, onset, side="right") - 1
     place = onset - starts[bar]
-    first = np.searchsorted(bar, np.arange(len(bars) + 1))
+    first = np.searchsorted(bar, np.arange(count + 1))
 
     def time(ticks: Ints) -> Ints:
         twelfths: Ints = np.minimum(np.rint(ticks * scale).astype(np.int64), LONGEST - 1)
@@ -98,12 +104,12 @@ def sheet(piece: Piece, *, ended: bool = True) -> Sheet:
         ],
         axis=1,
     )
-    chroma = np.zeros((len(bars), 12), dtype=np.float32)
+    chroma = np.zeros((count, 12), dtype=np.float32)
     np.add.at(chroma, (bar, pitch % 12), 1.0)
     opening = pitch[np.minimum(first[:-1], len(pitch) - 1)]  # of an empty bar it means nothing
     kinds = (place * 128 + pitch, place * 512 + pitch - opening[bar] + 128, place)
-    whole = len(bars) - (not ended and int((onset + duration).max()) < bars[-1].end)
-    alike = np.stack([_alike(kind, bar, len(bars)) for kind in kinds], axis=2)
+    whole = count - (not ended and int((onset + duration).max()) < end)
+    alike = np.stack([_alike(kind, bar, count) for kind in kinds], axis=2)
     return Sheet(notes, bar, first, chroma, (lengths * scale).astype(np.float32), alike, ended, whole)
 
 

@@ -13,6 +13,10 @@ Windows end at any bar and begin with the piece, or 15 bars before: the logit is
 so far), up to what it does not know, for every number of bars. So differences of logits are weights of what was
 written between them, which is what `learning.particle_filter` needs. The held-out cross-entropy and not the bound
 chooses the epoch: where real and generated windows hardly overlap, the bound rests on few of them.
+
+A second network learns which bars of real windows were damaged on purpose (`damage`). The generator's own faults
+teach nothing of a wrong key where it never leaves one. It is a network of its own, so that the first stays the
+log-odds that it is; what it learns from is drawn anew for every epoch.
 """
 
 from __future__ import annotations
@@ -30,8 +34,10 @@ from seqgan_music import config as configs
 from seqgan_music import run_folders
 from seqgan_music.compose import runs
 from seqgan_music.config import CriticConfig
+from seqgan_music.critic import damage
+from seqgan_music.critic.damage import Cut
 from seqgan_music.critic.judging import Critic, Sizes
-from seqgan_music.critic.network import Network, Window, batch, score
+from seqgan_music.critic.network import Misfits, Network, Window, batch, misfits, score
 from seqgan_music.critic.ranks import CUTS, Ranks
 from seqgan_music.critic.sheet import BARS, Sheet, sheet
 from seqgan_music.errors import RunError
@@ -39,7 +45,7 @@ from seqgan_music.evaluate import result
 from seqgan_music.learning import checkpoint
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.sampling import whole
-from seqgan_music.music import vocabulary
+from seqgan_music.music import corpus, vocabulary
 from seqgan_music.music.tokenizers import Tokenizer
 from seqgan_music.tokenset import Splits, TokenSet
 
@@ -115,11 +121,20 @@ def train(
     network = Network(config.embedding, config.channels, config.hidden, config.dropout)
     network.initialise(rng)
     told = fit(network, music, config, rng, show)
+    fitting = None
+    cuts, choice = (
+        damage.fit_to_learn(corpus.pieces(some, tokenizer)) for some in (splits.train, splits.validation)
+    )
+    if config.bar_windows and cuts and choice:
+        fitting = Misfits(config.embedding, config.channels, config.hidden, config.dropout)
+        fitting.initialise(rng)
+        told |= fit_bars(fitting, cuts, choice, config, seed, show)
+        fitting.requires_grad_(False)
     show("critic: held-out music")
     nothing = Ranks({}, {})
-    unranked = Critic(network.requires_grad_(False), sizes, nothing, nothing, told)
+    unranked = Critic(network.requires_grad_(False), sizes, nothing, nothing, told, fitting)
     real, generated = (_ranks(unranked, sheets) for sheets in (music.real_ranks, music.generated_ranks))
-    return Critic(network, sizes, real, generated, told)
+    return Critic(network, sizes, real, generated, told, fitting)
 
 
 def gather(
@@ -193,6 +208,49 @@ def fit(network: Network, music: Music, config: CriticConfig, rng: torch.Generat
     }
 
 
+def fit_bars(
+    network: Misfits, cuts: Sequence[Cut], choice: Sequence[Cut], config: CriticConfig, seed: int, show: Show
+) -> dict[str, Any]:
+    """Train the network of damaged bars; return its figures on the pieces `choice`.
+
+    They are the cross-entropy in nats a bar, and how often the one damaged bar of an opening is the worst, by kind.
+    """
+    rng, dice = torch.Generator().manual_seed(seed + 2), np.random.default_rng(seed)
+    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    steps = config.epochs * -(-config.bar_windows // config.batch)
+    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.02, 1 - step / steps))
+    held_out = damage.deal(choice, _CHECKED * len(choice), np.random.default_rng(0))
+    best, weights = float("inf"), network.state_dict()
+    for epoch in range(config.epochs):
+        sheets, marks = damage.deal(cuts, config.bar_windows, dice)
+        for rows in torch.randperm(len(sheets), generator=rng).split(config.batch):
+            some = [sheets[row] for row in rows.tolist()]
+            laid = batch([(of, 0, of.bars) for of in some])
+            truth = torch.zeros_like(laid.mask)
+            for place, row in enumerate(rows.tolist()):
+                truth[place, : len(marks[row])] = torch.from_numpy(marks[row])
+            losses = F.binary_cross_entropy_with_logits(
+                network(laid, rng), truth, weight=laid.mask, reduction="sum"
+            )
+            optimizer.zero_grad()
+            (losses / laid.mask.sum()).backward()
+            optimizer.step()
+            decay.step()
+        logits = np.concatenate(misfits(network, [(of, 0, of.bars) for of in held_out[0]]))
+        found = float((np.logaddexp(0, logits) - np.concatenate(held_out[1]) * logits).mean())
+        show(f"critic: epoch {epoch + 1} of {config.epochs} of damaged bars, {found:.3f} nats a bar held out")
+        if found < best:
+            best, weights = found, {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.load_state_dict(weights)
+    rates = {}
+    for name, kind in damage.KINDS.items():
+        tried, places = damage.trials(choice, kind, np.random.default_rng(0))
+        worst = [int(row.argmax()) for row in misfits(network, [(of, 0, of.bars) for of in tried])]
+        if places:
+            rates[name] = float(np.mean(np.array(worst) == places))
+    return {"bars": {"cross_entropy": best, "found": rates}}
+
+
 def cross_entropy(real: np.ndarray, generated: np.ndarray) -> float:
     """Return the mean cross-entropy of logits, nats, both sides weighing the same; ln 2 knows nothing."""
     return float(np.logaddexp(0, -real).mean() + np.logaddexp(0, generated).mean()) / 2
@@ -236,7 +294,7 @@ def _ranks(critic: Critic, sheets: Sequence[Sheet]) -> Ranks:
     for cut in CUTS:
         long_enough = [of for of in sheets if of.bars >= cut]
         scores[cut] = critic.scores(long_enough, cut).tolist()
-    return Ranks.of(scores, critic.bars(sheets))
+    return Ranks.of(scores, critic.fits(sheets))
 
 
 def _rows(tokens: TokenSet) -> list[np.ndarray]:

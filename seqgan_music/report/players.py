@@ -97,7 +97,7 @@ def _roll(heard: Heard, name: str, under: list[Html]) -> Html:
 
 
 def _strip(piece: Piece, scores: Sequence[float], scale: tuple[float, float]) -> Html:
-    """Draw the critic's rank of each bar: the more like the training music, the deeper the shade."""
+    """Draw the critic's rank of each bar: the better it fits those around it, the deeper the shade."""
     low, high = scale
     cells = []
     for number, (bar, score) in enumerate(zip(bars_of(piece), scores, strict=True), 1):

@@ -106,8 +106,8 @@ def listen(samples: Sequence[Sample]) -> Html:
         tag(
             "p",
             "Click into a roll to go there; with the keyboard, arrows move by a bar and space plays. ",
-            "Under the rolls stands how the run's critic ranks each bar, given those before it, among bars of "
-            "held-out music: the deeper the shade, the more like it. "
+            "Under the rolls stands how well each bar fits those around it, as the run's critic ranks it among "
+            "bars of held-out music: the deeper the shade, the better. "
             if judged
             else None,
             "The nearest training tune is the one with the longest run of notes in common, in any key.",
