@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_music import arrays
 from seqgan_music.errors import RunError
-from seqgan_music.files import replacing
 
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
@@ -53,7 +49,8 @@ class TokenSet:
 
     A corpus and the oracle both give one of these; a trainer cannot tell them apart.
 
-    ids:             (M,) all sequences one after the other, each id in [0, vocabulary_size)
+    ids:             (M,) all sequences one after the other, each id in [0, vocabulary_size); those of
+                     a large corpus lie in a file, so use `row` rather than all of them
     offsets:         (N + 1,) sequence i is ids[offsets[i] : offsets[i + 1]]
     vocabulary_size: V, the number of ids that can be sampled
     start_id:        the id fed to a generator before the first token. V itself (music: a start that is
@@ -99,9 +96,9 @@ class TokenSet:
 
         Raises ValueError where an id lies outside the vocabulary.
         """
-        arrays = [np.asarray(row, dtype=np.int32) for row in rows]
-        lengths = np.array([len(row) for row in arrays], dtype=np.int64)
-        ids = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32)
+        parts = [np.asarray(row, dtype=np.int32) for row in rows]
+        lengths = np.array([len(row) for row in parts], dtype=np.int64)
+        ids = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
         if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= vocabulary_size):
             raise ValueError(f"token ids must lie in [0, {vocabulary_size}), found {ids.min()} to {ids.max()}")
         identity = np.arange(vocabulary_size, dtype=np.int32)[None]
@@ -114,7 +111,7 @@ class TokenSet:
             units=lengths if units is None else np.asarray(units, dtype=np.int64),
             unit_name=unit_name,
             shifts=identity if shifts is None else shifts,
-            shift_allowed=np.ones((len(arrays), 1), dtype=np.bool_) if shift_allowed is None else shift_allowed,
+            shift_allowed=np.ones((len(parts), 1), dtype=np.bool_) if shift_allowed is None else shift_allowed,
             sources=None if sources is None else np.asarray(sources, dtype=np.int64),
             effects=effects,
         )
@@ -122,9 +119,9 @@ class TokenSet:
     def check(self) -> None:
         """Raise ValueError where a field is not what the others, or its own description, say it is."""
         size, count = self.vocabulary_size, len(self.offsets) - 1 if _is_ints(self.offsets, 1) else -1
-        arrays = {"ids": 1, "offsets": 1, "units": 1, "shifts": 2, "sources": 1, "effects": 2}
+        dimensions_of = {"ids": 1, "offsets": 1, "units": 1, "shifts": 2, "sources": 1, "effects": 2}
         optional = ("sources", "effects")
-        for name, dimensions in arrays.items():
+        for name, dimensions in dimensions_of.items():
             value = getattr(self, name)
             if not _is_ints(value, dimensions) and not (value is None and name in optional):
                 raise ValueError(f"{name} must be whole numbers in {dimensions} dimension(s)")
@@ -161,8 +158,8 @@ class TokenSet:
         return np.diff(self.offsets)
 
     def row(self, index: int) -> Ints:
-        """Ids of one sequence, as a view."""
-        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+        """Ids of one sequence, read-only."""
+        return np.asarray(self.ids[self.offsets[index] : self.offsets[index + 1]], dtype=np.int32)
 
     def select(self, indices: Sequence[int] | Ints) -> TokenSet:
         """Return the set of the given sequences, in the given order."""
@@ -191,37 +188,27 @@ class Splits:
 
     def save(self, path: Path) -> None:
         """Write all three sets to one .npz file. Raises OutputError."""
-        arrays: dict[str, npt.NDArray[np.generic]] = {}
+        values: dict[str, npt.NDArray[np.generic]] = {}
         for part in fields(self):
             tokens = getattr(self, part.name)
-            values = {f.name: getattr(tokens, f.name) for f in fields(tokens)}
-            arrays |= {f"{part.name}.{name}": np.asarray(v) for name, v in values.items() if v is not None}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        with replacing(path) as temporary:
-            temporary.write_bytes(buffer.getvalue())
+            some = {f.name: getattr(tokens, f.name) for f in fields(tokens)}
+            values |= {f"{part.name}.{name}": np.asanyarray(v) for name, v in some.items() if v is not None}
+        arrays.write(path, values)
 
     @classmethod
     def load(cls, path: Path) -> Splits:
-        """Read what `save` wrote, without running code. Raises RunError."""
+        """Read what `save` wrote, without running code; ids stay in the file until used. Raises RunError."""
+        names = [part.name for part in fields(cls)]
         try:
-            # Opened here: of a file that is not whole numpy leaves its own open.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(**{part.name: _token_set(arrays, part.name) for part in fields(cls)})
-        except _DAMAGE as error:
+            found = arrays.read(path, mapped=[f"{name}.ids" for name in names])
+            return cls(**{name: _token_set(found, name) for name in names})
+        except arrays.DAMAGE as error:
             reason = str(error) or type(error).__name__
             raise RunError(f"{path} cannot be read: {reason}. Use another run, or train again.") from None
 
 
-_DAMAGE = (
-    *(OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError, zlib.error, NotImplementedError),
-    *(MemoryError, OverflowError, RuntimeError, AttributeError, struct.error),
-)
-"""What numpy and zipfile raise for files that are not as they wrote them."""
-
-
-def _token_set(arrays: np.lib.npyio.NpzFile, name: str) -> TokenSet:
-    values = {key.partition(".")[2]: arrays[key] for key in arrays.files if key.startswith(f"{name}.")}
+def _token_set(found: Mapping[str, npt.NDArray[np.generic]], name: str) -> TokenSet:
+    values = {key.partition(".")[2]: value for key, value in found.items() if key.startswith(f"{name}.")}
     scalars = {key: value.item() for key, value in values.items() if value.ndim == 0}
     tokens = TokenSet(**{"end_id": None, **values, **scalars})
     tokens.check()

@@ -1,13 +1,12 @@
 """From a folder of music to a finished run: scan, tokenize, plan, train. What `seqgan-music train` calls.
 
 A run folder is complete from the moment it appears: `config.toml` (every setting written out), `vocabulary.json`,
-`scan.json` (which files were used, skipped, why) and `tokens.npz` (what is learnt from), so that a run resumes
-without the folder it came from. Training adds `metrics.jsonl`, `checkpoints/` and `samples/`.
+`scan.json` and `scan.jsonl` (which files were used, skipped, why) and `tokens.npz` (what is learnt from), so that a
+run resumes without the folder it came from. Training adds `metrics.jsonl`, `checkpoints/` and `samples/`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -28,15 +27,15 @@ from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.ranks import ALONE, Ranks
 from seqgan_music.learning.sampling import sample
 from seqgan_music.learning.trainer import Listener, Trainer
-from seqgan_music.music import corpus, embedded, tokenizers, vocabulary
+from seqgan_music.music import corpus, embedded, scan_files, tokenizers, vocabulary
 from seqgan_music.music.formats.midi import write_midi
 from seqgan_music.music.notes import DEFAULT_QPM, Tempo
 from seqgan_music.music.tokenizers import Tokenizer
 from seqgan_music.run_folders import write_text
 from seqgan_music.tokenset import Effect, Splits
 
-CONFIG, VOCABULARY, SCAN, TOKENS, SAMPLES = "config.toml", "vocabulary.json", "scan.json", "tokens.npz", "samples"
-_FILES = (rewards.TASTE, VOCABULARY, TOKENS, SCAN, CONFIG)
+CONFIG, VOCABULARY, TOKENS, SAMPLES = "config.toml", "vocabulary.json", "tokens.npz", "samples"
+_FILES = (rewards.TASTE, VOCABULARY, TOKENS, scan_files.FILES, scan_files.SCAN, CONFIG)
 """All that a run begins with. The config is written last, since a folder with a config.toml is a run."""
 
 _SMALLER = "Make the generator, sequence_length, or batch and rollouts of a phase smaller."
@@ -180,7 +179,7 @@ class Run:
         tokenizer = tokenizers.create(
             config.tokenizer.name, config.tokenizer.options, config.corpus.reading.ticks_per_beat
         )
-        splits, changed = corpus.tokenize(scan, config.corpus, tokenizer)
+        splits, changed = corpus.tokenize(scan, config.corpus, tokenizer, progress=True)
         config = rewards.aimed(config, tokenizer, splits.train)
         with run_folders.new_folder(out, _FILES) as folder, _enough_memory():
             rewards.keep(rated, folder)
@@ -191,7 +190,7 @@ class Run:
             run.plan(minutes, say)
             vocabulary.save(tokenizer, folder / VOCABULARY)
             splits.save(folder / TOKENS)
-            write_text(folder / SCAN, json.dumps(scan.to_json(), indent=1))
+            scan_files.write(scan, folder)
             write_text(folder / CONFIG, configs.to_toml(configs.to_document(run.config)))
         run_folders.point_latest(folder)
         return run

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "seqgan_music"
 ORDER = [
     {"__init__"},
     {"errors"},
-    {"choices", "config", "tokenset", "files", "run_folders", "machine", "memory", "pages"},
+    {"choices", "config", "arrays", "tokenset", "files", "run_folders", "machine", "memory", "pages"},
     {"music", "learning"},
     {"rewards", "training", "compose", "critic", "preference", "evaluate", "oracle_benchmark"},
     {"report", "studio"},
@@ -109,6 +109,7 @@ FORBIDDEN = {
     "learning": ["music21", "pretty_midi", "mido", "seqgan_music.music"],
     "config": ["torch", "numpy", "music21"],
     "tokenset": ["torch", "music21"],
+    "arrays": ["torch", "music21"],
     "files": ["torch", "numpy", "music21"],
     "run_folders": ["torch", "numpy", "music21"],
 }

@@ -19,7 +19,7 @@ from tunes import midi, transposed, tune, write
 
 from seqgan_music.config import CorpusConfig, ReadingConfig
 from seqgan_music.errors import InputError
-from seqgan_music.music import corpus, families, tokenizers
+from seqgan_music.music import corpus, families, gathering, tokenizers
 from seqgan_music.music.cache import Cache, user_folder
 from seqgan_music.music.corpus import scan, tokenize
 from seqgan_music.music.finding import shown
@@ -322,7 +322,7 @@ def test_a_second_scan_reads_no_file_and_says_the_same(tmp_path: Path, monkeypat
     (tmp_path / "bad.mid").write_bytes(b"MThd nonsense")
     first = scan(tmp_path, CONFIG)
 
-    monkeypatch.setattr(corpus, "bounded_map", None)
+    monkeypatch.setattr(gathering, "bounded_map", None)
     monkeypatch.setattr(families, "kinship", None)
     again = scan(tmp_path, CONFIG)
     assert again.to_json() == first.to_json()

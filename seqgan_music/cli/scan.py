@@ -33,5 +33,10 @@ def command(folder: Path, track: str | None, as_json: bool, config_name: str, ov
         overrides = (*overrides, f"corpus.reading.track={json.dumps(track)}")
     settings = config.load(config_name, overrides).corpus
     scan = corpus.scan(folder, settings, progress=True, check=False)
-    click.echo(json.dumps(scan.to_json(), indent=1) if as_json else scan.table())
+    if as_json:
+        for part in scan.json_text():
+            click.echo(part, nl=False)
+        click.echo()
+    else:
+        click.echo(scan.table())
     scan.check()

@@ -36,7 +36,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     """Return the files that are named, and the music files of folders that are. Raises InputError for none."""
     found: list[Path] = []
     for path in paths:
-        found += find(path, SUFFIXES).files if os.path.isdir(path) else [path]
+        found += [path / name for name in find(path, SUFFIXES).files] if os.path.isdir(path) else [path]
     if not found:
         raise InputError(f"{', '.join(map(str, paths))}: no music there. Kinds: {' '.join(sorted(SUFFIXES))}.")
     return list(dict.fromkeys(found))

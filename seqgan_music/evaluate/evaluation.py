@@ -7,7 +7,6 @@ should use is chosen on the validation split (`phases`).
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import Counter
@@ -33,7 +32,7 @@ from seqgan_music.evaluate.material import Material
 from seqgan_music.evaluate.phases import Phase
 from seqgan_music.evaluate.sources import GeneratorSource, Source
 from seqgan_music.learning import checkpoint
-from seqgan_music.music import corpus, vocabulary
+from seqgan_music.music import corpus, scan_files, vocabulary
 from seqgan_music.music.metrics.features import VERSION
 from seqgan_music.music.metrics.windows import BARS
 from seqgan_music.music.tokenizers import Tokenizer
@@ -396,8 +395,8 @@ def _halves(folder: Path, run: Opened) -> tuple[TokenSet, TokenSet]:
     Raises InputError where there are not two such tunes.
     """
     scan = corpus.scan(folder, run.config.corpus, progress=True, check=False)
-    known = _families(run.folder / "scan.json")
-    new = sorted({piece.family for piece in scan.kept} - known)
+    known = scan_files.known_families(run.folder / "scan.json")
+    new = sorted(set(scan.family_names) - known)
     side_of = {family: number % 2 for number, family in enumerate(new)}
     sides: list[list[list[int]]] = [[], []]
     sources: list[list[int]] = [[], []]
@@ -425,15 +424,6 @@ def _halves(folder: Path, run: Opened) -> tuple[TokenSet, TokenSet]:
         for rows, numbers in zip(sides, sources, strict=True)
     ]
     return halves[0], halves[1]
-
-
-def _families(scan_json: Path) -> set[str]:
-    """Return the tunes that a run's folder of music held; none where its scan cannot be read."""
-    try:
-        files = json.loads(scan_json.read_bytes())["files"]
-        return {str(piece["family"]) for file in files for piece in file["pieces"] if piece["status"] == "kept"}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return set()
 
 
 def _check_same_music(first: Opened, other: Opened) -> None:

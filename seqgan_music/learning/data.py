@@ -13,6 +13,10 @@ from seqgan_music.tokenset import TokenSet
 
 IGNORED = -100
 """Marks positions past a sequence's end in targets; `cross_entropy` skips it."""
+_MOST_ON_GPU = 2**28
+"""Ids that a GPU holds, 1 GB; of larger sets each batch is sent there. A CPU reads them where they are."""
+_MOST_FOLLOWED = 4_000_000
+"""Ids whose times are found once for all; of larger sets an epoch is rarely seen, and each batch has its own."""
 
 
 class Sequences:
@@ -23,7 +27,9 @@ class Sequences:
         self.device = device
         self.end_id = tokens.end_id
         self.lengths = torch.from_numpy(np.asarray(tokens.lengths, dtype=np.int64))
-        self._ids = torch.from_numpy(np.asarray(tokens.ids, dtype=np.int64)).to(device)
+        self._held = None
+        if device.type != "cpu" and len(tokens.ids) <= _MOST_ON_GPU:
+            self._held = torch.from_numpy(np.array(tokens.ids, dtype=np.int32)).to(device)
         self._offsets = torch.from_numpy(np.asarray(tokens.offsets, dtype=np.int64))
         self._shifts = torch.from_numpy(np.asarray(tokens.shifts, dtype=np.int64)).to(device)
         self._allowed = torch.from_numpy(np.asarray(tokens.shift_allowed, dtype=np.float32))
@@ -42,7 +48,7 @@ class Sequences:
         position = torch.arange(length)
         inside = position < self.lengths[index][:, None]  # (B, length)
         where = (self._offsets[index][:, None] + position).where(inside, torch.tensor(0))
-        ids = self._ids[self._there(where)]
+        ids = self._at(where)
         if shift is not None:
             ids = self._shifts[self._there(shift)[:, None], ids]
         return ids.masked_fill(~self._there(inside), padding)
@@ -51,16 +57,29 @@ class Sequences:
         """Return values on the device, without waiting for what it is doing."""
         return values.to(self.device, non_blocking=True)
 
+    def _at(self, where: Tensor) -> Tensor:
+        """Return the ids at places of the whole set, int64, on the device."""
+        if self._held is not None:
+            return self._held[self._there(where)].long()
+        return self._there(torch.from_numpy(self.tokens.ids[where.numpy()].astype(np.int64)))
+
+    @cached_property
+    def _clock(self) -> Clock:
+        return Clock(self.tokens.vocabulary_size + 1, self.tokens.effects).to(self.device)
+
     @cached_property
     def _times(self) -> Time:
-        clock = Clock(self.tokens.vocabulary_size + 1, self.tokens.effects).to(self.device)
-        return clock.times(self._ids, self._offsets)
+        return self._clock.times(self._at(torch.arange(len(self.tokens.ids))), self._offsets)
 
     def times(self, index: Tensor, length: int) -> Time:
         """Return the time after each of the first `length` ids of sequences (B,), as (B, length), int32.
 
-        After a sequence's end it is its beginning's.
+        Past a sequence's end they are those of any time.
         """
+        if len(self.tokens.ids) > _MOST_FOLLOWED:
+            ids = self.rows(index, length, self.tokens.vocabulary_size)  # a start id, which does nothing
+            found, _ = self._clock.follow(ids, self._clock.start(len(ids)))
+            return Time(*(part.int() for part in found))
         position = torch.arange(length)
         inside = position < self.lengths[index][:, None]
         where = (self._offsets[index][:, None] + position).where(inside, torch.tensor(0))

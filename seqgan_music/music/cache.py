@@ -25,6 +25,7 @@ _FILE = "music-2.sqlite"
 _KEEP_DAYS = 90
 _DIGEST = 16
 _SCHEMA = "CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, day INTEGER NOT NULL, value BLOB NOT NULL)"
+_INDEX = "CREATE INDEX IF NOT EXISTS entry_day ON entry (day)"  # or sweeping a large cache reads all of it
 
 
 def user_folder() -> Path | None:
@@ -61,8 +62,10 @@ class Cache:
     """Values by key. `folder` None keeps nothing."""
 
     def __init__(self, folder: Path | None) -> None:
-        folder = user_folder() if folder is USER_CACHE else folder
-        self.path = folder / _FILE if folder else None
+        self.folder = user_folder() if folder is USER_CACHE else folder
+        self.path = self.folder / _FILE if self.folder else None
+
+        self._swept = 0  # the day
 
     def get(self, keys: Sequence[str]) -> dict[str, bytes]:
         """Return the values that are there."""
@@ -96,7 +99,9 @@ class Cache:
                     "INSERT OR REPLACE INTO entry VALUES (?, ?, ?)",
                     [(name, day_now, _sealed(name, value)) for name, value in values.items()],
                 )
-                database.execute("DELETE FROM entry WHERE day < ?", (day_now - _KEEP_DAYS,))
+                if self._swept != day_now:
+                    database.execute("DELETE FROM entry WHERE day < ?", (day_now - _KEEP_DAYS,))
+                    self._swept = day_now
 
     def _touch(self, keys: list[str], day: int) -> None:
         with self._transaction(write=True) as database:
@@ -127,6 +132,7 @@ class Cache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self.path, timeout=5)
             connection.execute(_SCHEMA)
+            connection.execute(_INDEX)
             return connection
         except (OSError, sqlite3.Error) as error:
             if connection is not None:

@@ -14,14 +14,20 @@ Families are the connected groups of these relations.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_music.music.spool import Column
+
+Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[np.int32]
 Hashes = npt.NDArray[np.uint64]
 
@@ -30,7 +36,9 @@ NEAR = 0.5
 SECTION = 16
 LEAST_SHARED = 8  # below this half of a short tune is a formula that many tunes share
 _NEIGHBOURS = 8  # pieces with one shingle that are compared directly; the rest of a large group is reached in steps
-_MOST_SHINGLES = 2_000_000  # above this candidates are looked for in a fixed sample of all shingles
+_MOST_SHINGLES = 64_000_000  # above this candidates are looked for in a fixed sample of all shingles
+_TOGETHER = 4_000_000  # shingles in memory at a time
+_DIGEST = 16  # bytes of a hash by which notes are told apart
 _COUNTED = 32  # fewer families than this are split by count, more by threshold
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -61,39 +69,35 @@ class Kinship:
         return cls(tuple(copy_of), tuple(family), dict(map(tuple, kind)))
 
 
-def kinship(pieces: Sequence[Array]) -> Kinship:
+def kinship(pieces: Iterable[Array], folder: Path | None = None) -> Kinship:
     """Relate pieces, each an array (M, 3 or more) of onset, pitch, duration. What follows does not count.
 
-    Time is near linear in the notes: about a second for 5,000 folk tunes.
+    Pieces are looked at one after the other and not kept: what is needed of them lies in unnamed files in `folder`,
+    and memory grows by some 100 bytes a piece. Time is near linear in the notes: a second for 5,000 folk tunes.
     """
-    first: dict[bytes, int] = {}
-    copy_of = [_first(first, _digest(notes[:, :3]), index) for index, notes in enumerate(pieces)]
-    union = _Union(len(pieces))
-    transposed: dict[bytes, int] = {}
-    representatives = []
-    for index, notes in enumerate(pieces):
-        earlier = copy_of[index]
-        if earlier is None:
-            earlier = _first(transposed, _digest(_relative(notes)), index)
-            if earlier is None:
-                representatives.append(index)
-        if earlier is not None:
-            union.join(index, earlier)
-    near = {
-        (representatives[a], representatives[b])
-        for a, b in near_duplicates([shingles(pieces[index]) for index in representatives])
-    }
-    for a, b in near:
-        union.join(a, b)
-    family = tuple(union.root(index) for index in range(len(pieces)))
-    kind: dict[int, str] = {}
-    distinct = Counter(family[index] for index, earlier in enumerate(copy_of) if earlier is None)
-    for root, members in distinct.items():
-        if members > 1:
-            kind[root] = "transposed"
-    for a, _ in near:
-        kind[family[a]] = "near"
-    return Kinship(tuple(copy_of), family, kind)
+    sets = _Sets(folder)
+    exact, relative = bytearray(), bytearray()
+    for notes in pieces:
+        exact += _digest(notes[:, :3])[:_DIGEST]
+        relative += _digest(_relative(notes))[:_DIGEST]
+        sets.append(shingles(notes))
+    originals, first = _first_alike(exact), _first_alike(relative)
+    itself = np.arange(len(originals))
+    union = _Union(len(originals))
+    for index in np.flatnonzero(first < itself).tolist():
+        union.join(index, int(first[index]))
+    related_by_lines = set()
+    representatives = np.flatnonzero(first == itself)
+    for a, b in _candidates(sets, representatives, folder):
+        if union.root(a) != union.root(b) and _near(sets[a], sets[b]):
+            union.join(a, b)
+            related_by_lines.add(a)
+    family = tuple(union.root(index) for index in range(len(originals)))
+    distinct = Counter(family[index] for index in np.flatnonzero(originals == itself).tolist())
+    kind = {root: "transposed" for root, members in distinct.items() if members > 1}
+    kind.update((family[index], "near") for index in related_by_lines)
+    copy_of = tuple(None if earlier == index else earlier for index, earlier in enumerate(originals.tolist()))
+    return Kinship(copy_of, family, kind)
 
 
 def shingles(notes: Array) -> Hashes:
@@ -111,36 +115,75 @@ def shingles(notes: Array) -> Hashes:
     return np.unique(hashes)
 
 
-def near_duplicates(sets: Sequence[Hashes]) -> list[tuple[int, int]]:
-    """Return pairs (a, b), a < b, of shingle sets that share at least `NEAR` of the smaller one, or `SECTION`.
+class _Sets:
+    """Shingles of many pieces, end to end in an unnamed file."""
 
-    Candidates come from an inverted index in which each set meets only its next few neighbours under a shingle:
-    of a large group of near-duplicates not every pair is returned, but enough to connect the group.
+    def __init__(self, folder: Path | None) -> None:
+        self.hashes = Column(np.uint64, folder)
+        self.ends = array("q", [0])
+
+    def append(self, some: Hashes) -> None:
+        self.hashes.extend(some)
+        self.ends.append(self.ends[-1] + len(some))
+
+    def __getitem__(self, index: int) -> Hashes:
+        return self.hashes[self.ends[index] : self.ends[index + 1]]
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        ends: Ints = np.frombuffer(self.ends, dtype=np.int64)
+        return ends[1:] - ends[:-1]
+
+
+def _candidates(sets: _Sets, chosen: Ints, folder: Path | None) -> Iterator[tuple[int, int]]:
+    """Yield pairs a < b of the chosen pieces that may share `NEAR` of the smaller one's shingles, or `SECTION`.
+
+    They come from an inverted index in which each piece meets only its next few neighbours under a shingle: of a
+    large group of near-duplicates not every pair is found, but enough to connect the group. The index is made and
+    used range by range of the hashes, and the meetings are counted block by block of their first pieces.
     """
-    sizes = np.array([len(one) for one in sets], dtype=np.int64)
-    hashes = np.concatenate(list(sets)) if len(sets) else np.zeros(0, dtype=np.uint64)
-    owners = np.repeat(np.arange(len(sets), dtype=np.int64), sizes)
-    share = 1.0
-    if len(hashes) > _MOST_SHINGLES:
-        share = _MOST_SHINGLES / len(hashes)
-        chosen = hashes < np.uint64(int(share * 2**64))
-        hashes, owners = hashes[chosen], owners[chosen]
-    order = np.lexsort((owners, hashes))
-    hashes, owners = hashes[order], owners[order]
-    met = []
-    for distance in range(1, _NEIGHBOURS + 1):
-        same = np.flatnonzero(hashes[:-distance] == hashes[distance:])
-        met.append(owners[same] * len(sets) + owners[same + distance])
-    pairs, shared = np.unique(np.concatenate(met), return_counts=True)
-    lefts, rights = np.divmod(pairs, max(1, len(sets)))
-    # A true pair may miss some meetings under crowded shingles; a quarter of them is enough to look closer.
-    wanted = np.minimum(SECTION, NEAR * np.minimum(sizes[lefts], sizes[rights]))
-    needed = np.maximum(2, share * wanted / 2)
-    return [
-        (int(a), int(b))
-        for a, b in zip(lefts[shared >= needed], rights[shared >= needed], strict=True)
-        if _near(sets[a], sets[b])
-    ]
+    sizes = sets.sizes
+    owners_by_place = np.full(len(sizes), -1, dtype=np.int32)
+    owners_by_place[chosen] = np.arange(len(chosen))
+    total = int(sizes[chosen].sum())
+    share = min(1.0, _MOST_SHINGLES / max(1, total))
+    ranges = -(-int(total * share) // _TOGETHER)
+    blocks = max(1, ranges * _NEIGHBOURS)
+    per_block = -(-len(chosen) // blocks)
+    met = [Column(np.int64, folder) for _ in range(blocks)]
+    edges = [int(share * 2**64 * number / ranges) for number in range(ranges + 1)] if ranges else []
+    for low, high in pairwise(edges):
+        hashes, owners = _in_range(sets, owners_by_place, low, high)
+        order = np.argsort(hashes, kind="stable")
+        hashes, owners = hashes[order], owners[order]
+        for distance in range(1, _NEIGHBOURS + 1):
+            same = np.flatnonzero(hashes[:-distance] == hashes[distance:])
+            pairs = np.sort(owners[same].astype(np.int64) * len(chosen) + owners[same + distance])
+            bounds = np.searchsorted(pairs, np.arange(blocks + 1) * per_block * len(chosen))
+            for column, start, stop in zip(met, bounds[:-1], bounds[1:], strict=True):
+                column.extend(pairs[start:stop])
+    for column in met:
+        pairs, shared = np.unique(column[:], return_counts=True)
+        lefts, rights = (chosen[side] for side in np.divmod(pairs, max(1, len(chosen))))
+        # A true pair may miss some meetings under crowded shingles; half of them are enough to look closer.
+        wanted = np.minimum(SECTION, NEAR * np.minimum(sizes[lefts], sizes[rights]))
+        enough = shared >= np.maximum(2, share * wanted / 2)
+        yield from zip(lefts[enough].tolist(), rights[enough].tolist(), strict=True)
+
+
+def _in_range(
+    sets: _Sets, owner: npt.NDArray[np.int32], low: int, high: int
+) -> tuple[Hashes, npt.NDArray[np.int32]]:
+    """Return the hashes from `low` to below `high` and their owners, in the order of these; -1 owns none."""
+    ends = np.frombuffer(sets.ends, dtype=np.int64)
+    hashes, owners, start = [np.zeros(0, np.uint64)], [np.zeros(0, np.int32)], 0
+    for part in sets.hashes.parts(_TOGETHER):
+        inside = np.flatnonzero((part >= np.uint64(low)) & (part <= np.uint64(high - 1)))
+        theirs = owner[np.searchsorted(ends, start + inside, side="right") - 1]
+        hashes.append(part[inside[theirs >= 0]])
+        owners.append(theirs[theirs >= 0])
+        start += len(part)
+    return np.concatenate(hashes), np.concatenate(owners)
 
 
 def _near(a: Hashes, b: Hashes) -> bool:
@@ -189,9 +232,15 @@ def _digest(notes: Array) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(notes, dtype="<i4").tobytes()).digest()
 
 
-def _first(seen: dict[bytes, int], digest: bytes, index: int) -> int | None:
-    earlier = seen.setdefault(digest, index)
-    return None if earlier == index else earlier
+def _first_alike(digests: bytearray) -> Ints:
+    """Return for each of N digests the index of the first that is the same: (N,)."""
+    words = np.frombuffer(digests, dtype=np.uint64).reshape(-1, _DIGEST // 8)
+    order = np.lexsort(words.T)  # stable: of equals the first comes first
+    begins = np.ones(len(words), dtype=np.bool_)
+    begins[1:] = (words[order[1:]] != words[order[:-1]]).any(1)
+    found = np.empty(len(words), dtype=np.int64)
+    found[order] = order[begins][np.cumsum(begins) - 1]
+    return found
 
 
 def _mixed(values: Hashes) -> Hashes:

@@ -15,12 +15,12 @@ from seqgan_music.errors import InputError
 class Found:
     """What a folder holds.
 
-    `files` are the music files, sorted by name; `others` counts files of other kinds by lower-case suffix;
-    `resource_forks` counts what macOS leaves in archives (`._name`, `__MACOSX`); `unreadable` are folders
+    `files` are the music files by their names inside it, sorted; `others` counts files of other kinds by lower-case
+    suffix; `resource_forks` counts what macOS leaves in archives (`._name`, `__MACOSX`); `unreadable` are folders
     that could not be listed.
     """
 
-    files: list[Path] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     resource_forks: int = 0
     unreadable: list[Path] = field(default_factory=list)
@@ -55,6 +55,7 @@ def find(folder: Path, suffixes: Collection[str]) -> Found:
             continue
         for entry in entries:
             _place(entry, suffixes, found, pending)
+    found.files = [path[len(os.path.join(folder, "")) :] for path in found.files]
     found.files.sort(key=os.fsencode)
     return found
 
@@ -73,7 +74,7 @@ def _place(entry: os.DirEntry[str], suffixes: Collection[str], found: Found, pen
     elif entry.name.startswith("._"):
         found.resource_forks += 1
     elif suffix in suffixes:
-        found.files.append(Path(entry.path))
+        found.files.append(entry.path)
     else:
         found.others[suffix or "no suffix"] += 1
 

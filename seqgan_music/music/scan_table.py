@@ -8,7 +8,7 @@ from typing import Any
 
 _WIDTH = 80
 _LABEL = 14
-_EXAMPLES = 3
+EXAMPLES = 3
 # Names of counts that do not explain themselves; the others are said as they are.
 _COUNTED = {
     "moved_by_octaves": "notes moved by octaves onto the 88 keys",
@@ -24,8 +24,20 @@ _COUNTED = {
 
 
 def table(scan: Mapping[str, Any]) -> str:
-    """Return the text for what `Scan.to_json` gives (or a `scan.json` holds)."""
+    """Return the text for what `Scan.summary` gives (or a `scan.json` holds)."""
     return "\n".join(_lines(scan))
+
+
+def examples(scan: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Return the first few (name, detail) that each reason kept out; `scan.json` once told them file by file."""
+    if "examples" in scan:
+        return {reason: [(name, detail) for name, detail in some] for reason, some in scan["examples"].items()}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for file in scan["files"]:
+        for entry in file["pieces"] or [{**file, "name": file["path"]}]:
+            if entry["reason"] is not None:
+                found.setdefault(entry["reason"], []).append((entry["name"], entry["detail"]))
+    return {reason: some[:EXAMPLES] for reason, some in found.items()}
 
 
 def _lines(scan: Mapping[str, Any]) -> Iterator[str]:
@@ -55,24 +67,20 @@ def _lines(scan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _skipped(scan: Mapping[str, Any]) -> Iterator[str]:
-    examples: dict[str, list[str]] = {}
-    for file in scan["files"]:
-        entries = file["pieces"] or [{"name": file["path"], "reason": file["reason"], "detail": file["detail"]}]
-        for entry in entries:
-            if entry["reason"] is not None:
-                examples.setdefault(entry["reason"], []).append(_example(entry["name"], entry["detail"]))
-    if examples:
+    found = examples(scan)
+    if found:
         yield ""
         yield "Skipped"
     for reason, count in scan["reasons"].items():
         yield f"{count:>8,}  {reason}"
-        for example in examples[reason][:_EXAMPLES]:
-            yield from _wrapped(example, " " * 12)
-        if count > _EXAMPLES:
-            yield f"{'':12}and {count - _EXAMPLES:,} more"
+        for name, detail in found[reason]:
+            yield from _wrapped(example(name, detail), " " * 12)
+        if count > EXAMPLES:
+            yield f"{'':12}and {count - EXAMPLES:,} more"
 
 
-def _example(name: str, detail: str) -> str:
+def example(name: str, detail: str) -> str:
+    """Return what is said of a file or piece that is not used."""
     return f"{name}: {detail}" if detail else name
 
 
@@ -87,14 +95,18 @@ def _changed(scan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tracks(scan: Mapping[str, Any]) -> Iterator[str]:
-    taken = [f"{file['path']}: {file['track']}" for file in scan["files"] if file["track"]]
+    if "tracks" in scan:
+        count, taken = scan["tracks"]["count"], scan["tracks"]["examples"]
+    else:
+        taken = [f"{file['path']}: {file['track']}" for file in scan["files"] if file["track"]]
+        count = len(taken)
     if taken:
         yield ""
         yield "Tracks taken"
-        for line in taken[:_EXAMPLES]:
+        for line in taken[:EXAMPLES]:
             yield from _wrapped(line, " " * 12)
-        if len(taken) > _EXAMPLES:
-            yield f"{'':12}and {len(taken) - _EXAMPLES:,} more (--json lists all)"
+        if count > EXAMPLES:
+            yield f"{'':12}and {count - EXAMPLES:,} more (--json lists all)"
 
 
 def _music(scan: Mapping[str, Any]) -> Iterator[str]:
@@ -123,13 +135,13 @@ def _related(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         some = [group["pieces"] for group in groups if group["kind"] == kind]
         if some:
             yield f"{len(some):>8,}  {what}"
-            for pieces in some[:_EXAMPLES]:
+            for pieces in some[:EXAMPLES]:
                 yield from _wrapped(_some(pieces), " " * 12)
-            if len(some) > _EXAMPLES:
-                yield f"{'':12}and {len(some) - _EXAMPLES:,} more"
+            if len(some) > EXAMPLES:
+                yield f"{'':12}and {len(some) - EXAMPLES:,} more"
 
 
-def _some(names: Sequence[str], most: int = _EXAMPLES) -> str:
+def _some(names: Sequence[str], most: int = EXAMPLES) -> str:
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ OUT_OF_MEMORY = "out of memory"
 CRASHED = "crashed the reader"
 
 _START_SECONDS = 60.0
+_AHEAD = 8  # items a worker that may be taken but whose outcome the caller has not seen
 _BOOT = "import sys; sys.path[:] = {path!r}; from seqgan_music.music.workers import serve; serve()"
 
 
@@ -48,31 +49,82 @@ def bounded_map(
 ) -> Generator[tuple[Item, Result | Failure], None, None]:
     """Yield (item, result) in the order of completion; an item that breaks its bounds yields a Failure.
 
-    `function` must be picklable by reference (a module-level function, or a partial of one). `workers` processes
-    at most are started, `max_seconds` is wall time for one item, the memory bound is address space of a worker
-    (where the system has such a limit). Leaving the iteration early, by any way, ends the workers.
-    Raises RuntimeError where workers cannot start, as when `function` cannot be imported.
+    Items are taken from their iterable, by threads, one at a time, as workers and the caller get on: neither items
+    nor results pile up, however many there are. `function` must be picklable by reference (a module-level function,
+    or a partial of one). `workers` processes at most are started, `max_seconds` is wall time for one item, the
+    memory bound is address space of a worker (where the system has such a limit). Leaving the iteration early ends
+    the workers.
+
+    Raises RuntimeError where workers cannot start, as when `function` cannot be imported, and what `items` raises.
     """
-    todo: queue.SimpleQueue[Item] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[Item, Result | Failure] | RuntimeError] = queue.SimpleQueue()
-    waiting = 0
-    for item in items:
-        todo.put(item)
-        waiting += 1
-    team = [
-        _Attendant(function, todo, done, max_seconds, max_memory_megabytes) for _ in range(min(workers, waiting))
-    ]
+    todo = _Todo(items, most=_AHEAD * workers)
+    done: queue.SimpleQueue[tuple[Item, Result | Failure] | Exception | None] = queue.SimpleQueue()
+    team = [_Attendant(function, todo, done, max_seconds, max_memory_megabytes) for _ in range(workers)]
+    working = 0
     try:
         for attendant in team:
+            if not todo.more():
+                break
             attendant.start()
-        for _ in range(waiting):
+            working += 1
+        while working:
             outcome = done.get()
-            if isinstance(outcome, RuntimeError):
+            if outcome is None:
+                working -= 1
+            elif isinstance(outcome, Exception):
                 raise outcome
-            yield outcome
+            else:
+                todo.seen()
+                yield outcome
     finally:
+        todo.end()
         for attendant in team:
             attendant.stop()
+
+
+class _Todo:
+    """Items taken one at a time by several threads, and no more than `most` whose outcomes were not seen yet."""
+
+    def __init__(self, items: Iterable[Any], most: int) -> None:
+        self._items: Iterator[Any] = iter(items)
+        self._next: list[Any] = []  # at most one, taken to see whether there is one
+        self._guard = threading.Lock()
+        self._room = threading.Semaphore(most)
+        self._ended = False
+
+    def more(self) -> bool:
+        """Say whether there is an item left."""
+        with self._guard:
+            self._look()
+            return bool(self._next)
+
+    def take(self) -> list[Any]:
+        """Return the next item, in a list that is empty where there is none; wait for room."""
+        self._room.acquire()
+        with self._guard:
+            if self._ended:
+                return []
+            self._look()
+            taken, self._next = self._next, []
+            return taken
+
+    def seen(self) -> None:
+        """Make room for one more item."""
+        self._room.release()
+
+    def end(self) -> None:
+        """Give out nothing more, and let no one wait."""
+        with self._guard:
+            self._ended = True
+        self._room.release(1 << 16)
+
+    def _look(self) -> None:
+        if not self._next and not self._ended:
+            for item in self._items:
+                self._next.append(item)
+                break
+            else:
+                self._ended = True
 
 
 class _Attendant(threading.Thread):
@@ -81,7 +133,7 @@ class _Attendant(threading.Thread):
     def __init__(
         self,
         function: Callable[[Any], Any],
-        todo: queue.SimpleQueue[Any],
+        todo: _Todo,
         done: queue.SimpleQueue[Any],
         max_seconds: float,
         max_memory_megabytes: int,
@@ -98,19 +150,25 @@ class _Attendant(threading.Thread):
         """Work until nothing is left to do."""
         try:
             while not self.stopped:
-                try:
-                    item = self.todo.get_nowait()
-                except queue.Empty:
-                    break
-                worker = self._ready_worker()
+                taken = self._taken()
+                worker = self._ready_worker() if taken else None
                 if worker is None:
                     break
-                self.done.put((item, self._outcome(worker, item)))
+                for item in taken:
+                    self.done.put((item, self._outcome(worker, item)))
         except (OSError, RuntimeError, pickle.PicklingError) as error:
             self.done.put(RuntimeError(f"A worker process does not start: {error}"))
         finally:
             if self.worker:
                 self.worker.end()
+            self.done.put(None)
+
+    def _taken(self) -> list[Any]:
+        try:
+            return self.todo.take()
+        except Exception as error:
+            self.done.put(error)  # of the items, not of a worker
+            return []
 
     def stop(self) -> None:
         """End the worker at once, whatever it is doing."""

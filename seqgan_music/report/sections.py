@@ -26,7 +26,6 @@ _MEANINGS = {
     "NOT JUDGED": "There is too little music or too few temperatures to tell.",
 }
 _TONES = {"BEATS MLE": "good", "WORSE": "bad", "COLLAPSED": "bad", "COPIES": "bad"}
-_EXAMPLES = 3
 """Skipped files named for each reason."""
 
 
@@ -200,22 +199,17 @@ def music(sources: Sources) -> Html:
 
 
 def _reasons(scan: Document) -> Html | None:
-    entries: dict[str, list[str]] = {}
-    for file in scan["files"]:
-        for entry in file["pieces"] or [{**file, "name": file["path"]}]:
-            if entry["reason"] is not None:
-                told = f"{entry['name']}: {entry['detail']}" if entry["detail"] else entry["name"]
-                entries.setdefault(entry["reason"], []).append(told)
-    if not entries:
+    found = scan_table.examples(scan)
+    if not found:
         return None
     lines = [
         tag(
             "tr",
             tag("th", reason.replace("_", " "), scope="row"),
-            tag("td", f"{len(told):,}"),
-            tag("td", [tag("div", text) for text in told[:_EXAMPLES]], class_="text"),
+            tag("td", f"{count:,}"),
+            tag("td", [tag("div", scan_table.example(*some)) for some in found[reason]], class_="text"),
         )
-        for reason, told in sorted(entries.items(), key=lambda one: -len(one[1]))
+        for reason, count in scan["reasons"].items()
     ]
     head = tag(
         "tr", [tag("th", text, scope="col", class_="text") for text in ("skipped because", "times", "for example")]

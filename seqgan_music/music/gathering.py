@@ -1,0 +1,178 @@
+"""Files of a folder -> what was read from each, in a spool: from the cache by content, or by worker processes.
+
+Memory grows by some 200 bytes a file, names included. What was read is cached every few hundred files, so that a
+scan that is killed goes on near where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from seqgan_music.config import CorpusConfig, ReadingConfig
+from seqgan_music.machine import usable_cores
+from seqgan_music.music.cache import Cache, key, today
+from seqgan_music.music.packing import PackedReading
+from seqgan_music.music.reading import read
+from seqgan_music.music.spool import Spool
+from seqgan_music.music.workers import Failure, bounded_map
+
+_FILES_A_WORKER = 12  # a worker takes as long to start as to read about so many tunes
+_BATCH = 200  # results written to the cache at a time, so that an interrupted scan loses little
+_LOOKED_UP = 2000  # files whose readings are looked up in the cache together
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Readings of N files by number, packed, and the hashes of their contents.
+
+    hashes: (N, 32) SHA-256
+    whole:  (N,) whether the file could be hashed: a regular file within its bounds
+    """
+
+    readings: Spool
+    hashes: npt.NDArray[np.uint8]
+    whole: npt.NDArray[np.bool_]
+
+    def __getitem__(self, number: int) -> PackedReading:
+        """Return what was read from a file."""
+        return PackedReading.from_bytes(self.readings[number])
+
+    def sha256(self, number: int) -> str | None:
+        """Return the hash of a file's content; None where it was not read whole."""
+        return self.hashes[number].tobytes().hex() if self.whole[number] else None
+
+
+class _Origin:
+    """The cache's keys of a file's reading, by what it depends on."""
+
+    def __init__(self, names: Sequence[str], config: ReadingConfig) -> None:
+        self._names = names
+        self._settings = key("reading settings", asdict(config))
+
+    def of(self, number: int, digest: str) -> tuple[str, str]:
+        """Return the key of a reading and that of a failure."""
+        # The name belongs to the key because it names the piece and its suffix chooses the format.
+        origin = (digest, os.path.basename(self._names[number]), self._settings)
+        # A failure may be the machine's, not the file's: it is tried again on another day.
+        return key("reading", *origin), key("failure", today(), *origin)
+
+
+def gather(
+    folder: Path, names: Sequence[str], config: CorpusConfig, store: Cache, *, progress: bool = False
+) -> Gathered:
+    """Read the files of a folder. `progress` shows a bar on stderr where that is a terminal."""
+    found = Gathered(
+        Spool(len(names), store.folder),
+        np.zeros((len(names), 32), dtype=np.uint8),
+        np.zeros(len(names), dtype=np.bool_),
+    )
+    origin = _Origin(names, config.reading)
+    with tqdm(
+        total=len(names), desc="Reading", unit="file", leave=False, disable=None if progress else True
+    ) as bar:
+        pending = _known(folder, names, config, store, origin, found, bar)
+        if pending:
+            _read_fresh(folder, names, pending, config, store, origin, found, bar)
+    return found
+
+
+def _known(
+    folder: Path,
+    names: Sequence[str],
+    config: CorpusConfig,
+    store: Cache,
+    origin: _Origin,
+    found: Gathered,
+    bar: tqdm[None],
+) -> list[int]:
+    """Hash every file and take what the cache has; return the others, the longest first."""
+    most = int(config.reading.max_megabytes * 1_000_000) + 1
+    sizes = np.zeros(len(names), dtype=np.int64)
+    pending: list[int] = []
+    for start in range(0, len(names), _LOOKED_UP):
+        keys: dict[int, tuple[str, str]] = {}
+        numbers = range(start, min(start + _LOOKED_UP, len(names)))
+        for number in numbers:
+            digest, sizes[number] = _hashed(os.path.join(folder, names[number]), most)
+            if digest is not None:
+                found.hashes[number] = np.frombuffer(digest, dtype=np.uint8)
+                found.whole[number] = True
+                keys[number] = origin.of(number, digest.hex())
+        stored = store.get([name for pair in keys.values() for name in pair])
+        for number in numbers:
+            reading, failure = keys.get(number, ("", ""))
+            data = stored.get(reading) or stored.get(failure)
+            if data is None:
+                pending.append(number)
+            else:
+                found.readings.put(number, data)
+                bar.update()
+    # The longest first, or one may be all that the last worker still does.
+    return sorted(pending, key=lambda number: (-sizes[number], number))
+
+
+def _read_fresh(
+    folder: Path,
+    names: Sequence[str],
+    pending: Sequence[int],
+    config: CorpusConfig,
+    store: Cache,
+    origin: _Origin,
+    found: Gathered,
+    bar: tqdm[None],
+) -> None:
+    """Read files in workers, and keep what comes of them as it comes."""
+    outcomes = bounded_map(
+        partial(_read_packed, config=config.reading),
+        ((number, os.path.join(folder, names[number])) for number in pending),
+        workers=min(config.workers or usable_cores(), -(-len(pending) // _FILES_A_WORKER)),
+        max_seconds=config.reading.max_seconds,
+        max_memory_megabytes=config.reading.max_memory_megabytes,
+    )
+    fresh: dict[str, bytes] = {}
+    try:
+        with closing(outcomes):
+            for (number, _), outcome in outcomes:
+                failed = isinstance(outcome, Failure)
+                data = _failure(outcome) if isinstance(outcome, Failure) else outcome
+                found.readings.put(number, data)
+                if found.whole[number]:
+                    fresh[origin.of(number, found.hashes[number].tobytes().hex())[failed]] = data
+                if len(fresh) >= _BATCH:
+                    store.put(fresh)
+                    fresh.clear()
+                bar.update()
+    finally:
+        store.put(fresh)
+
+
+def _failure(outcome: Failure) -> bytes:
+    return PackedReading((), outcome.reason, outcome.detail, {}, None).to_bytes()
+
+
+def _read_packed(item: tuple[int, str], config: ReadingConfig) -> bytes:
+    return PackedReading.pack(read(Path(item[1]), config)).to_bytes()
+
+
+def _hashed(path: str, most: int) -> tuple[bytes | None, int]:
+    """Hash a regular file of at most `most` bytes, and return its size; None for what the reader will name."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return None, 0
+        with open(path, "rb") as file:
+            data = file.read(min(status.st_size, most) + 1)
+    except OSError:
+        return None, 0
+    return (hashlib.sha256(data).digest() if len(data) <= most else None), status.st_size
