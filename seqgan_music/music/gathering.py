@@ -36,8 +36,8 @@ _LOOKED_UP = 2000  # files whose readings are looked up in the cache together
 class Gathered:
     """Readings of N files by number, packed, and the hashes of their contents.
 
-    hashes: (N, 32) SHA-256
-    whole:  (N,) whether the file could be hashed: a regular file within its bounds
+    hashes: (N, 32) SHA-256 of the very bytes that a reading came of
+    whole:  (N,) whether it is known: that of a regular file within its bounds, which was not changing
     """
 
     readings: Spool
@@ -97,7 +97,7 @@ def _known(
     bar: tqdm[None],
 ) -> list[int]:
     """Hash every file and take what the cache has; return the others, the longest first."""
-    most = int(config.reading.max_megabytes * 1_000_000) + 1
+    most = _most_bytes(config)
     sizes = np.zeros(len(names), dtype=np.int64)
     pending: list[int] = []
     for start in range(0, len(names), _LOOKED_UP):
@@ -133,6 +133,7 @@ def _read_fresh(
     bar: tqdm[None],
 ) -> None:
     """Read files in workers, and keep what comes of them as it comes."""
+    most = _most_bytes(config)
     outcomes = bounded_map(
         partial(_read_packed, config=config.reading),
         ((number, os.path.join(folder, names[number])) for number in pending),
@@ -144,11 +145,19 @@ def _read_fresh(
     try:
         with closing(outcomes):
             for (number, _), outcome in outcomes:
-                failed = isinstance(outcome, Failure)
-                data = _failure(outcome) if isinstance(outcome, Failure) else outcome
+                if isinstance(outcome, Failure):
+                    # The worker died with what it had read: the hash of before counts where it is still true.
+                    data, digest = _failure(outcome), _hashed(os.path.join(folder, names[number]), most)[0]
+                    if digest != found.hashes[number].tobytes():
+                        digest = None
+                else:
+                    data, digest = outcome
                 found.readings.put(number, data)
-                if found.whole[number]:
-                    fresh[origin.of(number, found.hashes[number].tobytes().hex())[failed]] = data
+                found.whole[number] = digest is not None
+                if digest is not None:
+                    # Perhaps not what was looked up: a file may change between being hashed and being read.
+                    found.hashes[number] = np.frombuffer(digest, dtype=np.uint8)
+                    fresh[origin.of(number, digest.hex())[isinstance(outcome, Failure)]] = data
                 if len(fresh) >= _BATCH:
                     store.put(fresh)
                     fresh.clear()
@@ -161,8 +170,15 @@ def _failure(outcome: Failure) -> bytes:
     return PackedReading((), outcome.reason, outcome.detail, {}, None).to_bytes()
 
 
-def _read_packed(item: tuple[int, str], config: ReadingConfig) -> bytes:
-    return PackedReading.pack(read(Path(item[1]), config)).to_bytes()
+def _read_packed(item: tuple[int, str], config: ReadingConfig) -> tuple[bytes, bytes | None]:
+    """Return what was read, and the hash of the bytes that it was read from."""
+    reading = read(Path(item[1]), config)
+    digest = None if reading.sha256 is None else bytes.fromhex(reading.sha256)
+    return PackedReading.pack(reading).to_bytes(), digest
+
+
+def _most_bytes(config: CorpusConfig) -> int:
+    return int(config.reading.max_megabytes * 1_000_000)
 
 
 def _hashed(path: str, most: int) -> tuple[bytes | None, int]:
@@ -175,4 +191,5 @@ def _hashed(path: str, most: int) -> tuple[bytes | None, int]:
             data = file.read(min(status.st_size, most) + 1)
     except OSError:
         return None, 0
-    return (hashlib.sha256(data).digest() if len(data) <= most else None), status.st_size
+    whole = len(data) <= min(status.st_size, most)  # or it grows, and is what the reader will find
+    return (hashlib.sha256(data).digest() if whole else None), status.st_size

@@ -7,6 +7,7 @@ own. Time and memory are limited by the caller's worker process.
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -38,6 +39,7 @@ class Reading:
     detail: one clear sentence for people
     counts: everything that was changed or dropped, by stable name; never zero
     track:  which track was taken where one was asked for ("track 2 'Flute', 148 notes")
+    sha256: of the very bytes that this came of, a file being free to change at any time; None where none were read
     """
 
     pieces: tuple[Piece, ...]
@@ -45,32 +47,38 @@ class Reading:
     detail: str
     counts: Mapping[str, int]
     track: str | None = None
+    sha256: str | None = None
 
 
 def read(path: Path, config: ReadingConfig) -> Reading:
     """Read one file of any of SUFFIXES. Nothing that a file contains makes it raise."""
     counts: Counter[str] = Counter()
+    sha256 = None
     try:
-        pieces, track = _read(path, config, counts)
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
+            raise UnusableError(
+                "not music", f"Its suffix '{printable(suffix)}' is none of {', '.join(sorted(SUFFIXES))}."
+            )
+        data = _bytes(path, config)
+        sha256 = hashlib.sha256(data).hexdigest()
+        pieces, track = _read(_some(data), suffix, printable(path.stem), config, counts)
     except UnusableError as error:
-        return Reading((), error.reason, str(error), +counts)
+        return Reading((), error.reason, str(error), +counts, sha256=sha256)
     except MemoryError:
-        return Reading((), "out of memory", "Reading it takes more memory than one file may.", +counts)
+        detail = "Reading it takes more memory than one file may."
+        return Reading((), "out of memory", detail, +counts, sha256=sha256)
     except Exception as error:
         detail = f"Reading it failed with {type(error).__name__}: {printable(str(error))}."
-        return Reading((), "failed", detail, +counts)
+        return Reading((), "failed", detail, +counts, sha256=sha256)
     notes = sum(len(piece.notes) for piece in pieces)
     many = f"{len(pieces):,} pieces, " if len(pieces) > 1 else ""
-    return Reading(tuple(pieces), None, f"{many}{notes:,} notes", +counts, track)
+    return Reading(tuple(pieces), None, f"{many}{notes:,} notes", +counts, track, sha256)
 
 
-def _read(path: Path, config: ReadingConfig, counts: Counter[str]) -> tuple[list[Piece], str | None]:
-    suffix, name = path.suffix.lower(), printable(path.stem)
-    if suffix not in SUFFIXES:
-        raise UnusableError(
-            "not music", f"Its suffix '{printable(suffix)}' is none of {', '.join(sorted(SUFFIXES))}."
-        )
-    data = content(path, config)
+def _read(
+    data: bytes, suffix: str, name: str, config: ReadingConfig, counts: Counter[str]
+) -> tuple[list[Piece], str | None]:
     if suffix in MIDI_SUFFIXES:
         scores = _from_midi(data, name, config, counts)
     else:
@@ -96,6 +104,16 @@ def _read(path: Path, config: ReadingConfig, counts: Counter[str]) -> tuple[list
 
 def content(path: Path, config: ReadingConfig) -> bytes:
     """Return a regular file's bytes; pipes, devices and folders are refused before they are opened."""
+    return _some(_bytes(path, config))
+
+
+def _some(data: bytes) -> bytes:
+    if not data:
+        raise UnusableError("empty", "The file is empty.")
+    return data
+
+
+def _bytes(path: Path, config: ReadingConfig) -> bytes:
     limit = int(1e6 * config.max_megabytes)
     try:
         status = path.stat()
@@ -112,8 +130,6 @@ def content(path: Path, config: ReadingConfig) -> bytes:
         raise UnusableError("unreadable", f"It cannot be opened: {reason}.") from None
     if status.st_size > limit or len(data) > limit:
         raise UnusableError("too large", f"It has more than {config.max_megabytes:g} MB (max_megabytes).")
-    if not data:
-        raise UnusableError("empty", "The file is empty.")
     return data
 
 
