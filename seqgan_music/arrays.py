@@ -7,10 +7,12 @@ these files, and this reads those that `numpy.savez_compressed` writes, into mem
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -24,6 +26,7 @@ Array = npt.NDArray[Any]
 DAMAGE = (
     *(OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError, zlib.error, NotImplementedError),
     *(MemoryError, OverflowError, RuntimeError, AttributeError, struct.error),
+    *(SyntaxError, TokenError),  # numpy reads an array's header as Python's literals
 )
 """What `read` raises of a file that is damaged or something else."""
 
@@ -45,6 +48,8 @@ def read(path: Path, mapped: Collection[str] = ()) -> dict[str, Array]:
     """
     found: dict[str, Array] = {}
     with ZipFile(path) as archive:
+        if len(archive.infolist()) != _entries(path):  # damage can hide one behind another's comment
+            raise BadZipFile("some of its entries are missing")
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
             with archive.open(info) as member:
@@ -84,6 +89,13 @@ def _header(member: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...]]:
     if kind.hasobject:
         raise ValueError("it holds objects")
     return kind, shape
+
+
+def _entries(path: Path) -> int:
+    """Return how many members the last record of an archive counts; no comment follows it in ours or numpy's."""
+    with path.open("rb") as file:
+        file.seek(-22, os.SEEK_END)
+        return int(struct.unpack("<4s6xH10x", file.read(22))[1])
 
 
 def _begin(path: Path, info: ZipInfo) -> int:

@@ -194,9 +194,10 @@ def _tokens(run: Path) -> None:
 
 def _told(run: Path) -> None:
     from seqgan_music.compose import runs
-    from seqgan_music.music import corpus
+    from seqgan_music.music import corpus, scan_files
 
     assert all(isinstance(label, str) for label in corpus.labels(run / "scan.json"))
+    assert all(isinstance(family, str) for family in scan_files.known_families(run / "scan.json"))
     assert 10 <= runs.typical(run).get("qpm", 120) <= 400
 
 
@@ -225,6 +226,7 @@ _ASKED: dict[str, tuple[Callable[[Path], None], ...]] = {
     "config.toml": (_resume,),
     "vocabulary.json": (_generator, _resume),
     "scan.json": (_told, _report),
+    "scan.jsonl": (_told,),
     "evaluation.json": (_chosen, _report),
     "metrics.jsonl": (_report,),
     "ratings.jsonl": (_ratings,),
@@ -516,7 +518,7 @@ def readers() -> list[Reader]:
         *(Music(suffix) for suffix in (".mid", ".abc", ".krn", ".musicxml", ".mxl")),
         *(Config(), OracleConfig(), CorpusToml()),
         *(RunFile(name) for name in ("config.toml", "vocabulary.json", "scan.json", "evaluation.json")),
-        *(RunFile(name) for name in ("metrics.jsonl", "ratings.jsonl", "tokens.npz")),
+        *(RunFile(name) for name in ("scan.jsonl", "metrics.jsonl", "ratings.jsonl", "tokens.npz")),
         *(RunFile(f"checkpoints/{name}.json") for name in ("phase-1", "last", "critic", "phase-2")),
         *(TensorsOfAnotherShape(name) for name in ("phase-1", "last", "critic")),
         *(Tokens(), Cache(), Font(), OracleResults(), Studio()),

@@ -340,9 +340,10 @@ class Scan:
 
     def _file(self, number: int) -> ScannedFile:
         """Unpack a file; the last one is kept, since its pieces may be asked for one by one."""
-        if self._last is None or self._last[0] != number:
-            self._last = number, self._unpacked(number)
-        return self._last[1]
+        last = self._last  # another thread may put its own there
+        if last is None or last[0] != number:
+            last = self._last = number, self._unpacked(number)
+        return last[1]
 
     def _unpacked(self, number: int) -> ScannedFile:
         reading, name = self._gathered[number], shown(self.found.files[number])

@@ -7,6 +7,7 @@ folder for temporary files may itself be memory.
 from __future__ import annotations
 
 import tempfile
+import threading
 import weakref
 import zlib
 from collections.abc import Iterator
@@ -35,9 +36,13 @@ def unnamed(folder: Path | None) -> IO[bytes]:
 
 
 class _Growing:
-    """Bytes that grow at the end of an unnamed file. Raises OutputError where there is no more space."""
+    """Bytes that grow at the end of an unnamed file. Raises OutputError where there is no more space.
+
+    Several threads may append and read.
+    """
 
     def __init__(self, folder: Path | None) -> None:
+        self._guard = threading.RLock()  # the file has one position
         self._file = unnamed(folder)
         weakref.finalize(self, self._file.close)
         self._written = 0
@@ -46,13 +51,18 @@ class _Growing:
     def __len__(self) -> int:
         return self._written + len(self._tail)
 
-    def append(self, data: bytes) -> None:
-        self._tail += data
-        if len(self._tail) >= _WRITTEN:
-            self.flush()
+    def append(self, data: bytes) -> int:
+        """Add bytes; return where they begin."""
+        with self._guard:
+            start = len(self)
+            self._tail += data
+            if len(self._tail) >= _WRITTEN:
+                self._flush()
+            return start
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         try:
+            self._file.seek(self._written)
             while self._tail:
                 count = self._file.write(self._tail)
                 del self._tail[:count]
@@ -65,20 +75,22 @@ class _Growing:
             ) from None
 
     def read(self, start: int, length: int) -> bytes:
-        if start >= self._written:
-            return bytes(self._tail[start - self._written : start - self._written + length])
-        if start + length > self._written:
-            self.flush()
-        self._file.seek(start)
-        found = b""
-        while len(found) < length and (some := self._file.read(length - len(found))):
-            found += some
-        return found
+        with self._guard:
+            if start >= self._written:
+                return bytes(self._tail[start - self._written : start - self._written + length])
+            if start + length > self._written:
+                self._flush()
+            self._file.seek(start)
+            found = b""
+            while len(found) < length and (some := self._file.read(length - len(found))):
+                found += some
+            return found
 
     @property
     def file(self) -> IO[bytes]:
-        self.flush()
-        return self._file
+        with self._guard:
+            self._flush()
+            return self._file
 
 
 class Spool:
@@ -96,8 +108,7 @@ class Spool:
     def put(self, number: int, data: bytes) -> None:
         """Keep a string. Raises OutputError where there is no space."""
         packed = zlib.compress(data, 1)
-        self._starts[number], self._lengths[number] = len(self._bytes), len(packed)
-        self._bytes.append(packed)
+        self._starts[number], self._lengths[number] = self._bytes.append(packed), len(packed)
 
     def __contains__(self, number: int) -> bool:
         """Say whether a string was put there."""
