@@ -163,6 +163,10 @@ class EvaluationConfig:
     """Sequences sampled for entropy and distinct-4."""
     midi_samples: int = 3
     """Pieces written as MIDI at each evaluation."""
+    held_out_pieces: int = 1000
+    """Most pieces of the validation or the test set that figures are taken of, evenly spaced over a larger one."""
+    training_pieces: int = 10_000
+    """Most training pieces that copies are looked for in, and that baselines and the critic learn from."""
     min_entropy_ratio: float = 0.7
     """Collapse watch: entropy of the samples below this share of the entropy before the adversarial phase."""
     min_distinct_ratio: float = 0.7
@@ -176,6 +180,7 @@ class EvaluationConfig:
         """Refuse values that cannot be."""
         at_least(self, 2, "samples")
         at_least(self, 0, "midi_samples")
+        at_least(self, 1, "held_out_pieces", "training_pieces")
         if self.report not in REPORTS:
             raise ConfigError(f"There is no report '{self.report}'.{did_you_mean(self.report, REPORTS)}")
 

@@ -174,6 +174,18 @@ class TokenSet:
             sources=None if self.sources is None else self.sources[chosen],
         )
 
+    def at_most(self, pieces: int) -> TokenSet:
+        """Return all sequences of so many pieces, evenly spaced; itself where there are no more.
+
+        Where no sources are known each sequence is a piece.
+        """
+        sources = np.arange(len(self)) if self.sources is None else self.sources
+        different = np.unique(sources)
+        if len(different) <= pieces:
+            return self
+        chosen = different[np.arange(pieces) * len(different) // pieces]
+        return self.select(np.flatnonzero(np.isin(sources, chosen)))
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -185,6 +197,10 @@ class Splits:
     train: TokenSet
     validation: TokenSet
     test: TokenSet
+
+    def at_most(self, *, training: int, held_out: int) -> Splits:
+        """Return splits of at most so many pieces a side, so that what looks at all of them has bounds."""
+        return Splits(self.train.at_most(training), self.validation.at_most(held_out), self.test.at_most(held_out))
 
     def save(self, path: Path) -> None:
         """Write all three sets to one .npz file. Raises OutputError."""

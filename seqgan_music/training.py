@@ -119,10 +119,12 @@ class Run:
         self.trainer = self._trainer()
 
     def _trainer(self) -> Trainer:
+        # What is measured after each round must not grow with the corpus.
+        held_out = self.splits.validation.at_most(self.config.evaluation.held_out_pieces)
         return Trainer(
             self.folder,
             self.config,
-            self.splits,
+            replace(self.splits, validation=held_out),
             self.device,
             objective=rewards.objective(self.config, self.tokenizer, self.folder),
             probe=rewards.probe(self.config, self.tokenizer, self.folder),

@@ -18,11 +18,14 @@ from tunes import write
 
 from seqgan_music import cli, config
 from seqgan_music.config import ChoiceConfig, GeneratorConfig
-from seqgan_music.evaluate import result
+from seqgan_music.critic import training as critic_training
+from seqgan_music.evaluate import evaluation, result
 from seqgan_music.learning import checkpoint
 from seqgan_music.learning.generator import Generator
 from seqgan_music.music import tokenizers, vocabulary
 from seqgan_music.music.formats.midi import write_midi
+from seqgan_music.tokenset import Splits
+from seqgan_music.training import Run
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -172,6 +175,55 @@ def test_other_music_takes_the_place_of_the_test_split(command: Command, run: Pa
     assert not (run / "evaluation.json").exists()
     document = json.loads((run / "evaluation-others.json").read_text())
     assert (document["split"], document["read"]) == ("against others", [])
+
+
+@pytest.fixture
+def capped(run: Path) -> Path:
+    """The run with less to look at than it has."""
+    document = config.to_document(config.load(str(run / "config.toml")))
+    document["evaluation"] |= {"held_out_pieces": 12, "training_pieces": 20}
+    (run / "config.toml").write_text(config.to_toml(document))
+    return run
+
+
+def test_an_evaluation_looks_at_no_more_pieces_than_it_is_told_to(command: Command, capped: Path) -> None:
+    code, out, err = command("evaluate", capped, *QUICK, "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert (document["data"]["train_pieces"], document["data"]["test_pieces"]) == (20, 12)
+    assert document["notes"] == [
+        f"Of {len(TRAINED.train)} train sequences 20 are looked at (evaluation.training_pieces).",
+        "Of 24 validation sequences 12 are looked at (evaluation.held_out_pieces).",
+        "Of 24 test sequences 12 are looked at (evaluation.held_out_pieces).",
+    ]
+    other = Path(shutil.copytree(capped, capped.with_name("other")))  # more of the same music is looked at there
+    text = (other / "config.toml").read_text().replace("held_out_pieces = 12", "held_out_pieces = 13")
+    (other / "config.toml").write_text(text)
+    first = evaluation.Opened.of(capped)
+    evaluation._check_same_music(first, evaluation.Opened.of(other))
+
+    Path("others").mkdir()
+    for seed in range(500, 530):
+        write_midi(tune(seed), Path("others") / f"{seed}.mid")
+    assert [len(half) for half in evaluation._halves(Path("others"), first)] == [12, 12]
+
+
+def test_neither_do_the_rounds_of_training_nor_the_critic(capped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.open(capped, torch.device("cpu"))
+    assert len(run.trainer.validation) == 12
+    assert len(run.splits.validation) == 24
+    assert len(run.trainer.train_data) == len(TRAINED.train)  # what is learnt from is all of it
+
+    class SeenError(Exception):
+        pass
+
+    def seen(splits: Splits, *_: object) -> None:
+        assert [len(side) for side in vars(splits).values()] == [20, 12, 12]
+        raise SeenError
+
+    monkeypatch.setattr(critic_training, "train", seen)
+    with pytest.raises(SeenError):
+        critic_training.learn(capped, print)
 
 
 def test_what_cannot_be_is_one_line(command: Command, run: Path) -> None:

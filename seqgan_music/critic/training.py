@@ -94,7 +94,11 @@ def learn(run: Path, show: Show) -> Critic:
     try:
         with run_folders.locked(run):
             generator = runs.load_generator(run, tokenizer, chosen.checkpoint)
-            critic = train(Splits.load(run / "tokens.npz"), tokenizer, generator, config.critic, config.seed, show)
+            most = config.evaluation
+            splits = Splits.load(run / "tokens.npz").at_most(
+                training=most.training_pieces, held_out=most.held_out_pieces
+            )
+            critic = train(splits, tokenizer, generator, config.critic, config.seed, show)
             critic.told |= {"generator": chosen.name, "sha256": _digest(run)}
             critic.save(run)
     finally:

@@ -11,7 +11,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Opened:
-    """A run folder, read."""
+    """A run folder, read. `splits` are what the evaluation looks at: of a large corpus a part of `whole`."""
 
     folder: Path
     config: Config
     tokenizer: Tokenizer
+    whole: Splits
     splits: Splits
     names: Sequence[str]
     phases: Sequence[Phase]
@@ -76,9 +77,18 @@ class Opened:
         run_folders.check_run(folder)
         config = configs.load(str(folder / "config.toml"))
         tokenizer = vocabulary.load(folder / "vocabulary.json")
-        splits = Splits.load(folder / "tokens.npz")
+        whole, most = Splits.load(folder / "tokens.npz"), config.evaluation
+        splits = whole.at_most(training=most.training_pieces, held_out=most.held_out_pieces)
         phases = run_phases.of_run(folder, config)
-        return cls(folder, config, tokenizer, splits, corpus.labels(folder / "scan.json"), phases)
+        return cls(folder, config, tokenizer, whole, splits, corpus.labels(folder / "scan.json"), phases)
+
+    def left_out(self) -> Iterator[str]:
+        """Yield how much of each split the evaluation does not look at, for people."""
+        for part in fields(Splits):
+            seen, there = (len(getattr(splits, part.name)) for splits in (self.splits, self.whole))
+            if seen < there:
+                key = "training_pieces" if part.name == "train" else "held_out_pieces"
+                yield f"Of {there:,} {part.name} sequences {seen:,} are looked at (evaluation.{key})."
 
     def generator(self, phase: Phase) -> GeneratorSource:
         """Load what a phase ended with."""
@@ -353,7 +363,9 @@ def _begin(runs: Sequence[Opened], options: Options, against: Path | None, show:
     halves = _halves(against, first) if against is not None else None
     ground = Ground(first.splits, first.tokenizer, options, names=first.names, against=halves)
     split = "test" if against is None else f"against {against.name}"
-    return Evaluation.begin(ground, [run.folder for run in runs], split, started, show)
+    found = Evaluation.begin(ground, [run.folder for run in runs], split, started, show)
+    found.notes += first.left_out()
+    return found
 
 
 def _choose(ground: Ground, run: Opened) -> tuple[Phase, str]:
@@ -398,38 +410,42 @@ def _halves(folder: Path, run: Opened) -> tuple[TokenSet, TokenSet]:
     known = scan_files.known_families(run.folder / "scan.json")
     new = sorted(set(scan.family_names) - known)
     side_of = {family: number % 2 for number, family in enumerate(new)}
-    sides: list[list[list[int]]] = [[], []]
-    sources: list[list[int]] = [[], []]
-    for number, (scanned, piece) in enumerate(zip(scan.kept, scan.pieces, strict=True)):
-        side = side_of.get(scanned.family)
-        if side is not None:
-            rows = run.tokenizer.encode(piece)
-            sides[side].extend(rows)
-            sources[side].extend([number] * len(rows))
-    if not all(sides):
+    sides: list[list[int]] = [[], []]
+    for number, family in enumerate(scan.family_names):
+        if family in side_of:
+            sides[side_of[family]].append(number)
+    halves = [_encoded(scan, numbers, run) for numbers in sides]
+    if not all(map(len, halves)):
         raise InputError(
             f"{folder} has too little to compare with: at least two tunes that {run.folder} has not seen."
         )
-    train = run.splits.train
-    halves = [
-        TokenSet.from_rows(
-            rows,
-            vocabulary_size=train.vocabulary_size,
-            start_id=train.start_id,
-            end_id=train.end_id,
-            units=[run.tokenizer.units(row) for row in rows],
-            unit_name=train.unit_name,
-            sources=numbers,
-        )
-        for rows, numbers in zip(sides, sources, strict=True)
-    ]
     return halves[0], halves[1]
+
+
+def _encoded(scan: corpus.Scan, numbers: Sequence[int], run: Opened) -> TokenSet:
+    """Return the run's rows of some kept pieces of a scan, or of as many of them as an evaluation looks at."""
+    most, rows, sources = run.config.evaluation.held_out_pieces, list[list[int]](), list[int]()
+    for turn in range(min(most, len(numbers))):
+        number = numbers[turn * len(numbers) // min(most, len(numbers))]
+        some = run.tokenizer.encode(scan.pieces[number])
+        rows += some
+        sources += [number] * len(some)
+    train = run.splits.train
+    return TokenSet.from_rows(
+        rows,
+        vocabulary_size=train.vocabulary_size,
+        start_id=train.start_id,
+        end_id=train.end_id,
+        units=[run.tokenizer.units(row) for row in rows],
+        unit_name=train.unit_name,
+        sources=sources,
+    )
 
 
 def _check_same_music(first: Opened, other: Opened) -> None:
     """Raise RunError where two runs were not made from the same pieces, split and tokenized alike."""
     for name in ("train", "validation", "test"):
-        mine, theirs = getattr(first.splits, name), getattr(other.splits, name)
+        mine, theirs = getattr(first.whole, name), getattr(other.whole, name)
         if not (np.array_equal(mine.ids, theirs.ids) and np.array_equal(mine.offsets, theirs.offsets)):
             raise RunError(
                 f"{first.folder} and {other.folder} learnt from different music, or it was split in another way:"

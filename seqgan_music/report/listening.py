@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seqgan_music import config as configs
 from seqgan_music.compose import DEFAULT_BARS, Composer, bars_of
 from seqgan_music.critic import Critic
 from seqgan_music.music import corpus
@@ -72,7 +73,8 @@ def samples(run: Path, count: int, seed: int, show: Callable[[str], None]) -> li
     finally:
         torch.set_num_threads(threads)
     names = corpus.labels(run / "scan.json")
-    splits = Splits.load(run / "tokens.npz")
+    most = configs.load(str(run / "config.toml")).evaluation
+    splits = Splits.load(run / "tokens.npz").at_most(training=most.training_pieces, held_out=most.held_out_pieces)
     train = corpus.pieces(splits.train, composer.tokenizer, names)
     index = Index(train)
     critic = Critic.open(run)
