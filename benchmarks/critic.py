@@ -1,36 +1,56 @@
 """What the critic's tools are worth: `python benchmarks/critic.py RUN`, a run that has a critic.
 
-Writes pieces of 16 bars as `sample` does: plain, with --best-of 4, with --fix-worst 4, with --critic 16, the same
-seeds for each; and takes as many real openings from the validation split. Each row is measured against the test
-split as `evaluate` measures (docs/metrics.md), with fewer pieces than there: compare rows of one table only. Then
-one bar of each held-out opening is damaged, in ways that the critic learnt from and in others, and it says which is
-the weakest; by chance it is 6% of them.
+Writes pieces of 16 bars as `sample` does: plain, with --best-of 4, with --fix-worst 4, with four bars at random
+written anew instead (what anything that chooses must beat), with --critic 16, the same seeds for each; and takes as
+many real openings from the validation split. Each row is measured against the test split as `evaluate` measures
+(docs/metrics.md), with fewer pieces than there: compare rows of one table only. Beside it is the share of bars that
+a judge finds damaged: a network of the critic's kind, of other initial weights and trained on other damage.
+
+Then a bar of another piece is put into held-out openings, and --fix-worst 1 mends them. Last, one bar of each
+held-out opening is damaged, in ways that the critic learnt from and in others, and it says which is the weakest; by
+chance it is 6% of them.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from seqgan_music import config as configs
 from seqgan_music.compose import Composer
-from seqgan_music.critic import Critic, choosing, damage
+from seqgan_music.critic import Critic, choosing, damage, training
 from seqgan_music.critic.damage import Cut, Ints
 from seqgan_music.critic.judging import critic_of
+from seqgan_music.critic.network import Misfits, misfits
+from seqgan_music.critic.sheet import sheet
 from seqgan_music.evaluate.evaluation import Opened
 from seqgan_music.evaluate.ground import Ground, Options
 from seqgan_music.evaluate.sources import Drawn
 from seqgan_music.music import corpus
 from seqgan_music.music.metrics.windows import part_of
-from seqgan_music.music.notes import Piece
+from seqgan_music.music.notes import Note, Piece
 
 BARS = 16
 BEST_OF, WORST, PARTICLES = 4, 4, 16
-FIGURES = ("frechet", "c2st_auc", "w1", "lag_distance", "self_bleu_4", "distinct_4", "bleu_4", "copied_share")
+FIGURES = (
+    "frechet",
+    "c2st_auc",
+    "w1",
+    "lag_distance",
+    "self_bleu_4",
+    "distinct_4",
+    "bleu_4",
+    "copied_share",
+    "meter_share",
+)
+JUDGE_SEED = 7007
 EARLIEST = 2
 """Damaged bars come after so many: the first ones have nothing that they could disagree with."""
 
@@ -45,11 +65,16 @@ def main(run: Path, pieces: int, seed: int) -> None:
     opened = Opened.of(run)
     critic, composer = critic_of(run), Composer.open(run)
     ground = Ground(opened.splits, opened.tokenizer, Options(), names=opened.names)
-    click.echo(" | ".join(["16 bars", *FIGURES, "critic's rank", "s a piece"]))
+    judge = judge_of(opened, run)
+    click.echo(" | ".join(["16 bars", *FIGURES, "damaged", "critic's rank", "s a piece"]))
     for name, written, seconds in rows(composer, critic, ground, pieces, seed):
-        click.echo(" | ".join([name, *measured(ground, written), ranked(critic, written), f"{seconds:.1f}"]))
+        bad = np.mean([(said(judge, piece) > 0).mean() for piece in written])
+        told = [*measured(ground, written), f"{bad:.3f}", ranked(critic, written), f"{seconds:.1f}"]
+        click.echo(" | ".join([name, *told]))
+    test = corpus.pieces(opened.splits.test, opened.tokenizer)
+    cuts = damage.fit_to_learn(test)
+    click.echo(f"\n{mended(composer, critic, judge, test, cuts, pieces, seed)}")
     click.echo("\none bar of 16 damaged | weakest by what bars add, by how they fit | others above it | openings")
-    cuts = damage.fit_to_learn(corpus.pieces(opened.splits.test, opened.tokenizer))
     unseen = {"backwards": backwards, "mirrored": mirrored, "one note by a semitone": one_note}
     for name, kind in {**damage.KINDS, "a tritone up": tritone, **unseen}.items():
         mark = " (not shown in training)" if name in unseen else ""
@@ -80,12 +105,20 @@ def rows(
     def weigh(some: Sequence[Piece]) -> list[float]:
         return choosing.whole(critic, some)
 
-    started = time.perf_counter()
-    mended = []
-    for number, piece in enumerate(plain[:count]):
-        bars = choosing.weakest(critic, piece, WORST)
-        mended.append(composer.rewrite(piece, bars=bars, seed=seed + number, score=weigh).piece)
-    yield f"--fix-worst {WORST}", mended, each + (time.perf_counter() - started) / count
+    def anyhow(piece: Piece) -> list[int]:
+        dice = np.random.default_rng([seed, len(piece.notes)])
+        return sorted((1 + dice.permutation(len(list(piece.bars())))[:WORST]).tolist())
+
+    def worst(piece: Piece) -> list[int]:
+        return choosing.weakest(critic, piece, WORST)
+
+    for name, choose in ((f"--fix-worst {WORST}", worst), (f"{WORST} bars at random anew", anyhow)):
+        started = time.perf_counter()
+        anew = [
+            composer.rewrite(piece, bars=choose(piece), seed=seed + number, score=weigh).piece
+            for number, piece in enumerate(plain[:count])
+        ]
+        yield name, anew, each + (time.perf_counter() - started) / count
     started = time.perf_counter()
     filtered = composer.compose(
         seed=seed, count=count, score=lambda some: choosing.so_far(critic, some), candidates=PARTICLES
@@ -110,6 +143,77 @@ def ranked(critic: Critic, pieces: Sequence[Piece]) -> str:
         judged.real for piece in pieces if (judged := critic.judge(piece)) is not None and judged.real is not None
     ]
     return f"{np.mean(ranks):.3f}"
+
+
+def judge_of(opened: Opened, run: Path) -> Misfits:
+    """Train a network of damaged bars that has nothing of the critic's but the music and the settings."""
+    config = configs.load(str(run / "config.toml")).critic
+    judge = Misfits(config.embedding, config.channels, config.hidden, config.dropout)
+    judge.initialise(torch.Generator().manual_seed(JUDGE_SEED))
+    cuts, choice = (
+        damage.fit_to_learn(corpus.pieces(split, opened.tokenizer))
+        for split in (opened.splits.train, opened.splits.validation)
+    )
+    training.fit_bars(judge, cuts, choice, config, JUDGE_SEED, lambda text: click.echo(text, err=True))
+    return judge.requires_grad_(False).eval()
+
+
+def said(judge: Misfits, piece: Piece) -> npt.NDArray[np.float64]:
+    """Return the log-odds (B,) that a judge gives each bar of being damaged."""
+    of = sheet(piece, ended=False)
+    (found,) = misfits(judge, [(of, 0, of.bars)])
+    return np.asarray(found, dtype=np.float64)
+
+
+def mended(
+    composer: Composer,
+    critic: Critic,
+    judge: Misfits,
+    pieces: Sequence[Piece],
+    cuts: Sequence[Cut],
+    count: int,
+    seed: int,
+) -> str:
+    """Put a bar of another piece into openings and let --fix-worst 1 mend them; tell what came of it.
+
+    Likeness is that of the bar's onsets and pitches to the real ones (Dice's coefficient).
+    """
+    rng = np.random.default_rng(seed)
+    found, odds, alike = [], [], []
+    for number in rng.permutation(len(pieces)).tolist():
+        whole = list(pieces[number].bars())
+        if len(found) == count:
+            break
+        if len(whole) < BARS:
+            continue
+        real = part_of(pieces[number], whole[:BARS])
+        cut = Cut.of(real)
+        bar = int(rng.integers(EARLIEST, BARS))
+        new = damage.other(cut, bar, rng, cuts)
+        if new is None or damage.same(new, cut.inside(bar)):
+            continue
+        put = cut.put(bar, new)
+        notes = [Note(onset, pitch, min(length, put.end - onset)) for onset, pitch, length in put.notes.tolist()]
+        bad = replace(real, notes=tuple(sorted(notes)))
+        weakest = choosing.weakest(critic, bad, 1)
+        fixed = composer.rewrite(
+            bad, bars=weakest, seed=seed + len(found), score=lambda some: choosing.whole(critic, some)
+        ).piece
+        found.append(weakest == [bar + 1])
+        odds.append([said(judge, piece)[bar] for piece in (real, bad, fixed)])
+        start, ticks = cut.span(bar)
+        inside = [
+            {(n.onset, n.pitch) for n in piece.notes if start <= n.onset < start + ticks}
+            for piece in (real, bad, fixed)
+        ]
+        alike.append([2 * len(one & inside[0]) / max(1, len(one) + len(inside[0])) for one in inside[1:]])
+    damaged = np.mean(1 / (1 + np.exp(-np.array(odds))), axis=0)
+    before, after = np.mean(alike, axis=0)
+    return (
+        f"a bar of another piece put into {len(found)} openings: --fix-worst 1 chose it in {np.mean(found):.2f};"
+        f" the judge's probability of damage: real {damaged[0]:.3f}, put in {damaged[1]:.3f},"
+        f" mended {damaged[2]:.3f}; likeness to the real bar {before:.2f}, {after:.2f}"
+    )
 
 
 def backwards(cut: Cut, bar: int, rng: np.random.Generator, donors: Sequence[Cut]) -> Ints:

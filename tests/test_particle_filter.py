@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -112,6 +113,90 @@ def test_what_must_not_be_is_not_drawn_while_anything_else_is_alive() -> None:
     assert not any((row == 3).any() for row in rows)
     # Where nothing may be, something comes all the same.
     assert len(drawn(4, 2, lambda rows: np.full(len(rows), -np.inf), count=5)) == 5
+
+
+class Steered:
+    """Steering by what must hold of the ids of a row and the next one: to be allowed, and not to be refused."""
+
+    def __init__(self, rows: int, fine: Callable[[Sequence[int], int], bool], taken: object = None) -> None:
+        self.ids: list[list[int]] = [[] for _ in range(rows)]
+        self._fine, self._taken = fine, taken or (lambda ids, token: True)
+
+    def allowed(self, rows: Row) -> np.ndarray:
+        return np.array([[self._fine(self.ids[row], token) for token in range(SIZE)] for row in rows])
+
+    def advance(self, rows: Row, ids: Row) -> np.ndarray:
+        taken = np.array([self._taken(self.ids[row], token) for row, token in zip(rows, ids, strict=True)])
+        for row, token in zip(rows[taken], ids[taken], strict=True):
+            assert END not in self.ids[row]
+            self.ids[row].append(int(token))
+        return taken
+
+    def finished(self, rows: Row) -> np.ndarray:
+        return np.array([END in self.ids[row] for row in rows], dtype=bool)
+
+    def select(self, source: Row) -> None:
+        self.ids = [list(self.ids[row]) for row in source]
+
+
+def steered(
+    particles: int, steering: Steered, prefix: Sequence[int] = (), length: int = LENGTH, base: int = 1
+) -> list[Row]:
+    rng = torch.Generator().manual_seed(3)
+    return draw(
+        Stepper(generator(1), torch.float32),
+        COUNT,
+        length,
+        rng,
+        particles=particles,
+        block=1,
+        weigh=lambda rows: np.zeros(len(rows)),
+        end_id=END,
+        prefix=prefix,
+        steering=steering,
+    )
+
+
+def distance(rows: Sequence[Row], exact: dict[tuple[int, ...], float]) -> float:
+    """Total variation of the rows' frequencies from weights of sequences, which need not add up to 1."""
+    seen = Counter(tuple(row.tolist()) for row in rows)
+    assert seen.keys() <= exact.keys()
+    total = sum(exact.values())
+    return 0.5 * sum(abs(seen[row] / len(rows) - weight / total) for row, weight in exact.items())
+
+
+def test_what_a_mask_takes_weighs_nothing() -> None:
+    """Where an id is masked the others share its chance, and nobody is chosen for it."""
+
+    def fine(ids: Sequence[int], token: int) -> bool:
+        return (token != 2 or ids[-1:] == [1]) and (token != END or len(ids) > 1)
+
+    model, detour = generator(1), {}
+    for row in every():
+        if not all(fine(row[:place].tolist(), token) for place, token in enumerate(row.tolist())):
+            continue
+        padded = torch.zeros(1, LENGTH, dtype=torch.long)
+        padded[0, : len(row)] = torch.from_numpy(row)
+        chance = 1.0
+        for place, token in enumerate(row.tolist()):
+            steps = padded[:, : place + 1].repeat(SIZE, 1)
+            steps[:, place] = torch.arange(SIZE)
+            here = model.log_probs(steps)[:, place].exp().numpy()
+            here *= [fine(row[:place].tolist(), other) for other in range(SIZE)]
+            chance *= here[token] / here.sum()
+        detour[tuple(row.tolist())] = chance
+    assert distance(steered(8, Steered(COUNT * 8, fine)), detour) < NOISE
+
+
+def test_a_refused_id_is_drawn_anew_and_a_prefix_is_heard() -> None:
+    def anything(ids: Sequence[int], token: int) -> bool:
+        return True
+
+    prefix = [2, 1]
+    rows = steered(1, Steered(COUNT, anything, lambda ids, token: token != 2), prefix, 1)
+    steps = torch.tensor([[*prefix, token] for token in range(SIZE)])
+    chances = generator(1).log_probs(steps)[:, 2].exp().tolist()
+    assert distance(rows, {(0,): chances[0], (1,): chances[1]}) < 0.1
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not() -> None:

@@ -38,7 +38,7 @@ _OPTIONS = (
         is_flag=False,
         flag_value=16,
         metavar="[N]",
-        help="Write N pieces side by side and go on, bar by bar, with what the run's critic finds likely.  [16]",
+        help="Write N pieces side by side; go on, every few notes, with what the run's critic finds likely.  [16]",
     ),
     click.option("--fix-worst", type=int, metavar="K", help="Write the K bars that the critic finds weakest anew."),
 )

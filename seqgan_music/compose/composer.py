@@ -116,7 +116,8 @@ class Composer:
 
         Bars after a primer are counted from the end of its last full bar, and where it ends inside a bar the new
         music goes on there. With `score`, log weights of pieces so far (the critic's, say), each piece is what is
-        left of `candidates` that are written side by side: see `barwise`. `on_token` is called after each token,
+        left of `candidates` that are written side by side: see `side_by_side`, and `barwise` where bars have wishes
+        of their own. `on_token` is called after each token,
         for progress; what it raises ends the work and comes through, and the composer can be used again. Raises
         ConfigError for values that cannot be and RunError for a run that cannot be used.
         """
@@ -140,7 +141,7 @@ class Composer:
 
         import torch
 
-        from seqgan_music.compose import barwise
+        from seqgan_music.compose import barwise, side_by_side
 
         prefix = list(primer.ids) if primer else []
         copies = partial(self._holds_copy, controls.max_copy, primer) if controls.max_copy is not None else None
@@ -163,6 +164,23 @@ class Composer:
             )
             return ids, {"effective": filled.effective}
 
+        def judged(rng: torch.Generator) -> tuple[list[int], dict[str, Any]]:
+            assert score is not None
+            ids, finished = side_by_side.write(
+                self.generator,
+                self.tokenizer,
+                controls,
+                rng,
+                prefix=prefix,
+                length=length,
+                most=_TOKENS_A_BEAT * (beats + 1),
+                candidates=candidates,
+                score=score,
+                holds_copy=copies,
+                on_token=on_token,
+            )
+            return ids, {"finished": finished}
+
         def freely(rng: torch.Generator) -> tuple[list[int], dict[str, Any]]:
             draft = Draft(
                 self.tokenizer,
@@ -179,7 +197,7 @@ class Composer:
         def write(own_seed: int) -> Composition:
             rng = torch.Generator(self.generator.output.weight.device).manual_seed(own_seed)
             for _ in range(_TRIES):
-                ids, told = (in_bars if controls.by_bar or score is not None else freely)(rng)
+                ids, told = (in_bars if controls.by_bar else freely if score is None else judged)(rng)
                 decoded = self.tokenizer.decode(prefix + ids)
                 piece = decoded.piece
                 if primer is not None and not self._holds_loudness and self._own_tempo() is None:

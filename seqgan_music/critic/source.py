@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from seqgan_music.compose.side_by_side import BLOCK, SILENT
 from seqgan_music.critic.judging import Critic
 from seqgan_music.critic.sheet import sheet
 from seqgan_music.errors import ConfigError
@@ -20,12 +21,8 @@ from seqgan_music.tokenset import TokenSet
 
 PARTICLES = 8
 MOST_PARTICLES = 1024
-BLOCK = 32
-"""Ids from one choice to the next: two bars or so."""
 _SIDE_BY_SIDE = 1024
 """Particles held at a time."""
-_SILENT = -20.0
-"""Log weight of more than a block of ids without a note."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,4 +77,4 @@ class CriticSource:
         silent = np.array(
             [not of.bars and (of.ended or len(row) > self._block) for of, row in zip(sheets, rows, strict=True)]
         )
-        return np.where(silent, _SILENT, self._critic.logits(sheets))
+        return np.where(silent, SILENT, self._critic.logits(sheets))

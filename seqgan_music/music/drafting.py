@@ -6,6 +6,7 @@ writes until the draft stops it, `revise` takes back what cannot stay, and the s
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
@@ -35,6 +36,12 @@ class Ending:
         self.kinds = np.unique(names, return_inverse=True)[1]
         self.refused: int | None = None
         self._only: npt.NDArray[np.bool_] | None = None
+
+    def copy(self) -> Ending:
+        """Return another that goes its own way from here."""
+        other = copy.copy(self)
+        other.free, other.bounded = self.free.copy(), self.bounded.copy()
+        return other
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """(1, V): what fits, and besides what would be refused to a better effect than masking it has."""

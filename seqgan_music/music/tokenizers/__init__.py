@@ -37,6 +37,10 @@ class Grammar(Protocol):
 
     finished: bool
 
+    def copy(self) -> Grammar:
+        """Return another that goes its own way from here."""
+        ...
+
     def allowed(self) -> npt.NDArray[np.bool_]:
         """(V,) true for each id that may come next. All false when `finished`, and only then."""
         ...

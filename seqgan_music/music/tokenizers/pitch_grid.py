@@ -17,6 +17,7 @@ Steps may be counted in beats instead of seconds: `step_beats = 0.5` is an eight
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -235,6 +236,10 @@ class PitchGridGrammar:
         self._rest = rest
         self._left = math.inf if steps is None else steps
         self._heard = heard
+
+    def copy(self) -> PitchGridGrammar:
+        """Return another that goes its own way from here."""
+        return copy.copy(self)
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """(V,) true for each id that may come next; all false when finished."""
