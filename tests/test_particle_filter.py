@@ -115,10 +115,13 @@ def test_what_must_not_be_is_not_drawn_while_anything_else_is_alive() -> None:
     assert len(drawn(4, 2, lambda rows: np.full(len(rows), -np.inf), count=5)) == 5
 
 
+Holds = Callable[[Sequence[int], int], bool]
+
+
 class Steered:
     """Steering by what must hold of the ids of a row and the next one: to be allowed, and not to be refused."""
 
-    def __init__(self, rows: int, fine: Callable[[Sequence[int], int], bool], taken: object = None) -> None:
+    def __init__(self, rows: int, fine: Holds, taken: Holds | None = None) -> None:
         self.ids: list[list[int]] = [[] for _ in range(rows)]
         self._fine, self._taken = fine, taken or (lambda ids, token: True)
 

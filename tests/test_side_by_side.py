@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from random_run import make_run
+from random_run import make_run, teach
 
 from seqgan_music.compose import Composer, Controls, Key, bars_of
 from seqgan_music.music.formats.midi import write_midi
@@ -73,3 +73,14 @@ def test_what_is_liked_comes_more_often_and_the_seed_decides(composers: dict[str
     assert mean(liked) < mean(plain) - 3
     (third,) = composer.compose(controls, seed=3, score=low, candidates=FEW)
     assert third.piece == liked[2]
+
+
+def test_what_copies_is_left_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "copier", "note_event")
+    free = Composer.open(run).compose(Controls(bars=12), seed=1, count=3, score=alike, candidates=FEW)
+    teach(run, [one.ids for one in free], ["a.mid", "b.mid", "c.mid"])
+    controls = Controls(bars=12, max_copy=4)
+    kept = Composer.open(run).compose(controls, seed=1, count=3, score=alike, candidates=FEW)
+    for before, after in zip(free, kept, strict=True):
+        assert len(before.piece.notes) > 8
+        assert after.copied is None or after.copied.notes <= 4
