@@ -1,14 +1,14 @@
 """What the critic's tools are worth: `python benchmarks/critic.py RUN`, a run that has a critic.
 
-Writes pieces of 16 bars as `sample` does: plain, with --best-of 4, with --fix-worst 4, with four bars at random
-written anew instead (what anything that chooses must beat), with --critic 16, the same seeds for each; and takes as
+Writes pieces of 16 bars as `sample` does: plain, with --best-of 4, with the four weakest bars written anew, with
+four at random (what anything that chooses must beat), with --critic 16, the same seeds for each; and takes as
 many real openings from the validation split. Each row is measured against the test split as `evaluate` measures
 (docs/metrics.md), with fewer pieces than there: compare rows of one table only. Beside it is the share of bars that
 a judge finds damaged: a network of the critic's kind, of other initial weights and trained on other damage.
 
-Then a bar of another piece is put into held-out openings, and --fix-worst 1 mends them. Last, one bar of each
-held-out opening is damaged, in ways that the critic learnt from and in others, and it says which is the weakest; by
-chance it is 6% of them.
+Then a bar of another piece is put into held-out openings, and the weakest bar is written anew. Last, one bar of
+each held-out opening is damaged, in ways that the critic learnt from and in others, and it says which is the
+weakest; by chance it is 6% of them.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def rows(
     def worst(piece: Piece) -> list[int]:
         return choosing.weakest(critic, piece, WORST)
 
-    for name, choose in ((f"--fix-worst {WORST}", worst), (f"{WORST} bars at random anew", anyhow)):
+    for name, choose in ((f"{WORST} weakest bars anew", worst), (f"{WORST} bars at random anew", anyhow)):
         started = time.perf_counter()
         anew = [
             composer.rewrite(piece, bars=choose(piece), seed=seed + number, score=weigh).piece
@@ -174,7 +174,7 @@ def mended(
     count: int,
     seed: int,
 ) -> str:
-    """Put a bar of another piece into openings and let --fix-worst 1 mend them; tell what came of it.
+    """Put a bar of another piece into openings and write the weakest bar of each anew; tell what came of it.
 
     Likeness is that of the bar's onsets and pitches to the real ones (Dice's coefficient).
     """
@@ -210,7 +210,7 @@ def mended(
     damaged = np.mean(1 / (1 + np.exp(-np.array(odds))), axis=0)
     before, after = np.mean(alike, axis=0)
     return (
-        f"a bar of another piece put into {len(found)} openings: --fix-worst 1 chose it in {np.mean(found):.2f};"
+        f"a bar of another piece put into {len(found)} openings: it was the weakest in {np.mean(found):.2f};"
         f" the judge's probability of damage: real {damaged[0]:.3f}, put in {damaged[1]:.3f},"
         f" mended {damaged[2]:.3f}; likeness to the real bar {before:.2f}, {after:.2f}"
     )

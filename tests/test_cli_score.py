@@ -117,7 +117,7 @@ def test_the_bundled_run_has_a_critic_or_says_in_a_line_that_it_has_none(command
     assert ("has no critic" in err) != there
 
 
-@pytest.mark.parametrize("asked", [["--critic", "4"], ["--fix-worst", "2"], ["--best-of", "3"]])
+@pytest.mark.parametrize("asked", [["--critic", "4"], ["--best-of", "3"]])
 def test_sampling_with_a_critic_can_be_done_again_to_the_byte(
     command: Command, trained: Path, asked: list[str]
 ) -> None:
@@ -142,7 +142,6 @@ def test_sampling_with_a_critic_can_be_done_again_to_the_byte(
     ("asked", "said"),
     [
         (["--critic", "0"], "--critic must be 1 to 1000, not 0."),
-        (["--fix-worst", "0"], "--fix-worst must be 1 to 1000, not 0."),
         (["--critic", "--vary", "songs/1.mid"], "not with --vary"),
     ],
 )

@@ -1,9 +1,9 @@
-"""Several candidates for each piece, of which the best is kept: how many, by what; and what the critic mends."""
+"""Several candidates for each piece, of which the best is kept: how many, and by what."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import click
 from seqgan_music.errors import ConfigError
 
 if TYPE_CHECKING:
-    from seqgan_music.compose import Composer, Composition, Controls, Primer
+    from seqgan_music.compose import Composition
     from seqgan_music.critic import Critic
     from seqgan_music.critic.choosing import Ranking as CriticRanking
     from seqgan_music.preference.ranking import Ranking
@@ -40,7 +40,6 @@ _OPTIONS = (
         metavar="[N]",
         help="Write N pieces side by side; go on, every few notes, with what the run's critic finds likely.  [16]",
     ),
-    click.option("--fix-worst", type=int, metavar="K", help="Write the K bars that the critic finds weakest anew."),
 )
 
 
@@ -51,15 +50,14 @@ class Choice:
     best_of: int
     prefer: str | None
     particles: int | None
-    fix_worst: int | None
 
     def settings(self) -> dict[str, Any]:
         """Return what makes a chosen piece again, as options without their dashes; None need not be given."""
-        return {"critic": self.particles, "fix-worst": self.fix_worst}
+        return {"critic": self.particles}
 
     def critic(self, run: Path) -> Critic | None:
         """Return the run's critic where it is asked for. Raises RunError."""
-        if self.particles is None and self.fix_worst is None and (self.best_of == 1 or self.prefer is not None):
+        if self.particles is None and (self.best_of == 1 or self.prefer is not None):
             return None
         from seqgan_music.critic.judging import critic_of
 
@@ -109,47 +107,19 @@ class Choice:
 
         return partial(choosing.whole if finished else choosing.so_far, critic)
 
-    def mended(
-        self,
-        written: Composition,
-        composer: Composer,
-        controls: Controls,
-        primer: Primer | None,
-        critic: Critic | None,
-        on_token: Callable[[], object],
-    ) -> Composition:
-        """Write the weakest bars of a piece anew, where that is asked for; those of a primer stay."""
-        if self.fix_worst is None or critic is None:
-            return written
-        from seqgan_music.critic import choosing
-
-        kept = primer.full_bars if primer is not None and controls.keep_primer else 0
-        bars = choosing.weakest(critic, written.piece, self.fix_worst, kept)
-        if not bars:
-            return written
-        own = replace(controls, bars=None, seconds=None, tempo=None, program=None, keep_primer=True)
-        score = partial(choosing.whole, critic)
-        mended = composer.rewrite(
-            written.piece, bars=bars, seed=written.seed, controls=own, score=score, on_token=on_token
-        )
-        return replace(written, piece=mended.piece, copied=mended.copied, changed=mended.changed)
-
 
 def with_choice(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command these options; it gets them as one argument, `choice`."""
 
     @wraps(function)
-    def collected(
-        best_of: int | None, prefer: str | None, particles: int | None, fix_worst: int | None, **given: Any
-    ) -> None:
+    def collected(best_of: int | None, prefer: str | None, particles: int | None, **given: Any) -> None:
         if best_of is not None and not 1 <= best_of <= MOST:
             raise ConfigError(f"--best-of must be 1 to {MOST}, not {best_of}.")
         if prefer is not None and best_of is None:
             raise ConfigError("--prefer chooses among candidates: say how many with --best-of, as in --best-of 8.")
-        for name, value in (("critic", particles), ("fix-worst", fix_worst)):
-            if value is not None and not 1 <= value <= MOST:
-                raise ConfigError(f"--{name} must be 1 to {MOST}, not {value}.")
-        function(choice=Choice(best_of or 1, prefer, particles, fix_worst), **given)
+        if particles is not None and not 1 <= particles <= MOST:
+            raise ConfigError(f"--critic must be 1 to {MOST}, not {particles}.")
+        function(choice=Choice(best_of or 1, prefer, particles), **given)
 
     for option in reversed(_OPTIONS):
         collected = option(collected)

@@ -50,7 +50,7 @@ def command(
     Of several pieces each has a seed of its own; each file's text event holds the line that makes that file again.
     --keep-bars and --vary write bars of a file anew so that they lead to what is kept; the rest keeps its notes.
     --max-copy takes notes back while writing where they would copy, in whatever key; a primer's own do not count.
-    With --critic, --best-of or --fix-worst the run's critic chooses, and a piano roll shows its heat strip.
+    With --critic or --best-of the run's critic chooses, and a piano roll shows its heat strip.
 
     \b
     Example:
@@ -102,8 +102,7 @@ def command(
 
         def write(seed: int) -> Composition:
             weigh = choice.score(critic, finished=bool(pieces.keep_bars))
-            piece = pieces.write(composer, controls, primer, seed, bar.update, weigh, choice.particles)
-            return choice.mended(piece, composer, controls, primer, critic, bar.update)
+            return pieces.write(composer, controls, primer, seed, bar.update, weigh, choice.particles)
 
         written = [choice.best(write, seed, ranking) for seed in pieces.seeds]
     for own, (composition, _) in zip(files, written, strict=True):
