@@ -347,7 +347,7 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(place: Path) -> N
         ([*usual, "--device", "cuda:77"], "Device 'cuda:77' is not on this machine"),
         ([*usual, "--minutes", "0"], "--minutes"),
         ([*usual, "--minutes", "nan"], "--minutes must be above 0"),
-        ([*usual[:-1], "taken"], "taken is not empty. Give --out a new folder."),
+        ([*usual[:-1], "taken"], "taken is not empty: there is mine.txt. Give --out a new folder."),
         ([*usual[:-1], "file"], "file is a file. Give --out a new folder."),
         ([*usual[:-1], "file/run"], "Cannot write file/run/config.toml: not a directory"),
         ([*usual[:-1], "/proc/run"], "Cannot write /proc/run/config.toml"),
