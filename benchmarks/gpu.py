@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import speed
 import torch
+from beginnings import setting
 
 from seqgan_music import config as configs
 from seqgan_music.config import ChoiceConfig, Config, GeneratorConfig
-from seqgan_music.learning import discriminators, graphs, methods
-from seqgan_music.learning.data import Sequences
-from seqgan_music.learning.generator import Generator, Stepper
+from seqgan_music.learning import graphs, methods
+from seqgan_music.learning.generator import Stepper
 from seqgan_music.learning.methods.mle import Mle
 from seqgan_music.learning.methods.seqgan import Seqgan
 from seqgan_music.learning.rollout import prefixes
@@ -56,25 +56,11 @@ class Steps:
     """The steps of one run's phases, on its data."""
 
     def __init__(self, config: Config, tokens: TokenSet, device: torch.device) -> None:
-        start = torch.Generator().manual_seed(1)
-        size = tokens.vocabulary_size
-        generator = Generator(size, tokens.start_id, config.generator, tokens.effects)
-        discriminator = discriminators.create(config.discriminator, size, config.sequence_length, tokens)
-        generator.initialise(start)
-        discriminator.initialise(start)
-        setting = methods.Setting(
-            generator.to(device),
-            discriminator.to(device),
-            Sequences(tokens, device),
-            config.sequence_length,
-            torch.Generator().manual_seed(2),
-            torch.Generator(device).manual_seed(3),
-        )
-        self.setting = setting
+        self.setting = setting(config, tokens, device)
         self.mle: Mle | None = None
         self.seqgan: Seqgan | None = None
         for choice in config.phases:
-            made = methods.create(choice, setting)
+            made = methods.create(choice, self.setting)
             self.mle = made if isinstance(made, Mle) else self.mle
             self.seqgan = made if isinstance(made, Seqgan) else self.seqgan
 
@@ -91,8 +77,8 @@ class Steps:
 
     def sampling(self) -> float:
         """Draw sequences."""
-        setting = self.setting
-        drawn = sample(Stepper(setting.generator), SAMPLES, setting.length, setting.model_rng)
+        own = self.setting
+        drawn = sample(Stepper(own.generator), SAMPLES, own.length, own.model_rng)
         return float(drawn.numel())
 
     def mle_group(self) -> float:

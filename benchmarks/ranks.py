@@ -21,12 +21,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from beginnings import setting
 
 from seqgan_music import config as configs
 from seqgan_music.config import Config
-from seqgan_music.learning import discriminators, methods
-from seqgan_music.learning.data import Sequences
-from seqgan_music.learning.generator import Generator
+from seqgan_music.learning import methods
 from seqgan_music.learning.methods.mle import Mle
 from seqgan_music.learning.methods.seqgan import Seqgan
 from seqgan_music.learning.ranks import Ranks, joined, own_device
@@ -45,21 +44,8 @@ class Steps:
         rng = np.random.default_rng(1)
         rows = [rng.integers(0, V - 1, length) for length in rng.integers(150, 600, 256)]
         tokens = TokenSet.from_rows(rows, vocabulary_size=V, start_id=V, end_id=V - 1)
-        start = torch.Generator().manual_seed(1)
-        generator = Generator(V, V, config.generator)
-        discriminator = discriminators.create(config.discriminator, V, config.sequence_length, tokens)
-        generator.initialise(start)
-        discriminator.initialise(start)
-        setting = methods.Setting(
-            generator.to(device),
-            discriminator.to(device),
-            Sequences(tokens, device),
-            config.sequence_length,
-            torch.Generator().manual_seed(2),
-            torch.Generator(device).manual_seed(3),
-            ranks=ranks,
-        )
-        made = {choice.name: methods.create(choice, setting) for choice in config.phases}
+        own = setting(config, tokens, device, ranks)
+        made = {choice.name: methods.create(choice, own) for choice in config.phases}
         mle, seqgan = made["mle"], made["seqgan"]
         assert isinstance(mle, Mle)
         assert isinstance(seqgan, Seqgan)
