@@ -117,9 +117,9 @@ class Composer:
         Bars after a primer are counted from the end of its last full bar, and where it ends inside a bar the new
         music goes on there. With `score`, log weights of pieces so far (the critic's, say), each piece is what is
         left of `candidates` that are written side by side: see `side_by_side`, and `barwise` where bars have wishes
-        of their own. `on_token` is called after each token,
-        for progress; what it raises ends the work and comes through, and the composer can be used again. Raises
-        ConfigError for values that cannot be and RunError for a run that cannot be used.
+        of their own. `on_token` is called after each token, for progress; what it raises ends the work and comes
+        through, and the composer can be used again. Raises ConfigError for values that cannot be and RunError for a
+        run that cannot be used.
         """
         check_seeds(seed, count)
         check_candidates(candidates)

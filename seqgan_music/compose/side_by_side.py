@@ -6,7 +6,7 @@ piece is (`music.drafting`), in which bars have no wishes of their own; where th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ def write(
             weights[copied & (not copied.all())] = -np.inf
         return weights
 
-    endings = _Endings(tokenizer, prefix, length, controls.pitches(1), candidates, on_token)
+    first = Ending.after(prefix, tokenizer, length, controls.pitches(1), lambda: None)
     (row,) = particle_filter.draw(
         Stepper(tempered(generator, controls.temperature), torch.float32),
         1,
@@ -72,7 +72,7 @@ def write(
         weigh=weigh,
         end_id=tokenizer.end_id,
         prefix=prefix,
-        steering=endings,
+        steering=_Endings(first, candidates, on_token),
         top_k=controls.top_k,
         top_p=controls.top_p,
     )
@@ -83,18 +83,7 @@ def write(
 class _Endings:
     """The steering of rows that are to come to one length: an `Ending` for each."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        prefix: Sequence[int],
-        length: Mapping[str, int],
-        pitches: Collection[int] | None,
-        count: int,
-        on_token: Callable[[], object],
-    ) -> None:
-        free = tokenizer.grammar(pitches=pitches, prefix=prefix)
-        bounded = tokenizer.grammar(**length, pitches=pitches, prefix=prefix)
-        first = Ending(free, bounded, tokenizer, lambda: None)
+    def __init__(self, first: Ending, count: int, on_token: Callable[[], object]) -> None:
         self._endings = [first.copy() for _ in range(count)]
         self._on_token = on_token
 

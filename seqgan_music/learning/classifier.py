@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqgan_music.learning.discriminators import Discriminator
-from seqgan_music.learning.graphs import Recorded
+from seqgan_music.learning.graphs import Recorded, records
 from seqgan_music.learning.ranks import ALONE, Ranks
 
 
 def optimizer(discriminator: Discriminator, learning_rate: float, weight_decay: float = 0.0) -> torch.optim.AdamW:
     """Return D's optimizer: AdamW, which without weight decay is Adam."""
     weights = list(discriminator.parameters())
-    recorded = weights[0].is_cuda
+    recorded = records(weights[0].device)
     return torch.optim.AdamW(weights, learning_rate, weight_decay=weight_decay, fused=True, capturable=recorded)
 
 

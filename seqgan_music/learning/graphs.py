@@ -20,6 +20,11 @@ RECORD = True
 """Whether steps are recorded at all: benchmarks compare."""
 
 
+def records(device: torch.device) -> bool:
+    """Whether steps are recorded on a device: optimizers must then be capturable, a changing rate a tensor."""
+    return device.type == "cuda"
+
+
 @dataclass
 class _Recording:
     """One graph and the tensors that it reads and writes."""
@@ -48,7 +53,7 @@ class Recorded(Generic[R]):
     ) -> None:
         self._step = step
         self._rngs = rngs
-        self._record = record and RECORD and device.type == "cuda"
+        self._record = record and RECORD and records(device)
         self._device = device
         self._recordings: dict[Any, _Recording | None] = {}
         self._pool: Any = None

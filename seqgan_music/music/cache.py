@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -102,6 +102,22 @@ class Cache:
                 if self._swept != day_now:
                     database.execute("DELETE FROM entry WHERE day < ?", (day_now - _KEEP_DAYS,))
                     self._swept = day_now
+
+    @contextlib.contextmanager
+    def filling(self, every: int) -> Iterator[Callable[[str, bytes], None]]:
+        """Give a function that keeps one value: `every` so many they are written, and the rest however it ends."""
+        fresh: dict[str, bytes] = {}
+
+        def keep(name: str, value: bytes) -> None:
+            fresh[name] = value
+            if len(fresh) >= every:
+                self.put(fresh)
+                fresh.clear()
+
+        try:
+            yield keep
+        finally:
+            self.put(fresh)
 
     def _touch(self, keys: list[str], day: int) -> None:
         with self._transaction(write=True) as database:

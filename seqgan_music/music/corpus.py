@@ -173,20 +173,13 @@ def _encoded(scan: Scan, config: CorpusConfig, tokenizer: Tokenizer, *, progress
                 made.put(number, stored[name])
             else:
                 pending.append(number)
-    fresh: dict[str, bytes] = {}
     bar = tqdm(total=len(pending), desc="Tokens", unit="piece", leave=False, disable=None if progress else True)
     outcomes = _encode_all(scan, config, tokenizer, pending)
-    try:
-        with closing(outcomes), bar:
-            for number, data in outcomes:
-                made.put(number, data)
-                fresh[name_of(number)] = data
-                if len(fresh) >= _BATCH:
-                    store.put(fresh)
-                    fresh.clear()
-                bar.update()
-    finally:
-        store.put(fresh)
+    with store.filling(_BATCH) as keep, closing(outcomes), bar:
+        for number, data in outcomes:
+            made.put(number, data)
+            keep(name_of(number), data)
+            bar.update()
     for number in range(len(made)):
         yield made[number]
 

@@ -37,6 +37,19 @@ class Ending:
         self.refused: int | None = None
         self._only: npt.NDArray[np.bool_] | None = None
 
+    @classmethod
+    def after(
+        cls,
+        prefix: Sequence[int],
+        tokenizer: Tokenizer,
+        length: Mapping[str, int],
+        pitches: Collection[int] | None,
+        on_token: Callable[[], object],
+    ) -> Ending:
+        """Return the one that brings what follows `prefix` to a length (bars or ticks), within the pitches."""
+        free = tokenizer.grammar(pitches=pitches, prefix=prefix)
+        return cls(free, tokenizer.grammar(**length, pitches=pitches, prefix=prefix), tokenizer, on_token)
+
     def copy(self) -> Ending:
         """Return another that goes its own way from here."""
         other = copy.copy(self)
@@ -154,9 +167,7 @@ class Draft:
 
     def _begin(self) -> Ending:
         written = [*self._prefix, *self.ids]
-        free = self._tokenizer.grammar(pitches=self._pitches, prefix=written)
-        bounded = self._tokenizer.grammar(**self._length, pitches=self._pitches, prefix=written)
-        return Ending(free, bounded, self._tokenizer, self._on_token)
+        return Ending.after(written, self._tokenizer, self._length, self._pitches, self._on_token)
 
     def _look(self) -> None:
         if self._copies is not None and not self._copied:

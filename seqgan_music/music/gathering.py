@@ -141,29 +141,22 @@ def _read_fresh(
         max_seconds=config.reading.max_seconds,
         max_memory_megabytes=config.reading.max_memory_megabytes,
     )
-    fresh: dict[str, bytes] = {}
-    try:
-        with closing(outcomes):
-            for (number, _), outcome in outcomes:
-                if isinstance(outcome, Failure):
-                    # The worker died with what it had read: the hash of before counts where it is still true.
-                    data, digest = _failure(outcome), _hashed(os.path.join(folder, names[number]), most)[0]
-                    if digest != found.hashes[number].tobytes():
-                        digest = None
-                else:
-                    data, digest = outcome
-                found.readings.put(number, data)
-                found.whole[number] = digest is not None
-                if digest is not None:
-                    # Perhaps not what was looked up: a file may change between being hashed and being read.
-                    found.hashes[number] = np.frombuffer(digest, dtype=np.uint8)
-                    fresh[origin.of(number, digest.hex())[isinstance(outcome, Failure)]] = data
-                if len(fresh) >= _BATCH:
-                    store.put(fresh)
-                    fresh.clear()
-                bar.update()
-    finally:
-        store.put(fresh)
+    with store.filling(_BATCH) as keep, closing(outcomes):
+        for (number, _), outcome in outcomes:
+            if isinstance(outcome, Failure):
+                # The worker died with what it had read: the hash of before counts where it is still true.
+                data, digest = _failure(outcome), _hashed(os.path.join(folder, names[number]), most)[0]
+                if digest != found.hashes[number].tobytes():
+                    digest = None
+            else:
+                data, digest = outcome
+            found.readings.put(number, data)
+            found.whole[number] = digest is not None
+            if digest is not None:
+                # Perhaps not what was looked up: a file may change between being hashed and being read.
+                found.hashes[number] = np.frombuffer(digest, dtype=np.uint8)
+                keep(origin.of(number, digest.hex())[isinstance(outcome, Failure)], data)
+            bar.update()
 
 
 def _failure(outcome: Failure) -> bytes:

@@ -350,7 +350,7 @@ class Scan:
         rows = iter(range(int(self._starts[number]), int(self._starts[number + 1])))
         pieces = []
         for part, packed in enumerate(reading.pieces):
-            label = name if len(reading.pieces) == 1 else f"{name}: {shown(packed.name) or part + 1}"
+            label = _label(name, reading.pieces, part)
             if packed.facts.notes < self.config.min_notes:
                 least = f"at least {self.config.min_notes} are needed"
                 detail = f"{_plural(packed.facts.notes, 'note')}, {least}"
@@ -369,13 +369,9 @@ class Scan:
         copy = self._kinship.copy_of[row]
         if copy is None:
             return ScannedPiece(label, packed, family=self._family(row))
-        detail = f"the same notes as {self._label(copy)}"
-        return ScannedPiece(label, packed, DUPLICATE, detail, self._family(row))
-
-    def _label(self, row: int) -> str:
-        file, part = int(self._facts["file"][row]), int(self._facts["number"][row])
-        pieces, name = self._gathered[file].pieces, shown(self.found.files[file])
-        return name if len(pieces) == 1 else f"{name}: {shown(pieces[part].name) or part + 1}"
+        file, part = int(self._facts["file"][copy]), int(self._facts["number"][copy])
+        original = _label(shown(self.found.files[file]), self._gathered[file].pieces, part)
+        return ScannedPiece(label, packed, DUPLICATE, f"the same notes as {original}", self._family(row))
 
     def _family(self, row: int) -> str:
         key_: npt.NDArray[np.uint8] = self._facts["key"][self._named_by[row]]
@@ -453,6 +449,11 @@ def _names_of_families(keys: npt.NDArray[np.uint8], family: npt.NDArray[np.int64
     named = np.empty(len(family), dtype=np.int64)
     named[order] = order[first][np.cumsum(first) - 1]
     return named
+
+
+def _label(file: str, pieces: Sequence[PackedPiece], part: int) -> str:
+    """Return what people know a piece of a file by."""
+    return file if len(pieces) == 1 else f"{file}: {shown(pieces[part].name) or part + 1}"
 
 
 def _file_json(file: ScannedFile) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from seqgan_music.errors import ConfigError
 from seqgan_music.learning import policy_gradient
 from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
 from seqgan_music.learning.generator import Stepper
-from seqgan_music.learning.graphs import Recorded
+from seqgan_music.learning.graphs import Recorded, records
 from seqgan_music.learning.methods import Progress, Setting, seconds
 from seqgan_music.learning.models import GeneratorModel
 from seqgan_music.learning.sampling import sample
@@ -95,7 +95,7 @@ class Reinforce:
             setting.generator.parameters(),
             options.g_learning_rate,
             fused=True,
-            capturable=setting.device.type == "cuda",
+            capturable=records(setting.device),
         )
         record = self.recordable and setting.ranks.size == 1
         self._update = Recorded(self._taken, setting.device, [setting.model_rng], record=record)

@@ -27,7 +27,7 @@ from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restor
 from seqgan_music.learning.clock import Time
 from seqgan_music.learning.data import IGNORED
 from seqgan_music.learning.generator import State
-from seqgan_music.learning.graphs import Recorded
+from seqgan_music.learning.graphs import Recorded, records
 from seqgan_music.learning.methods import Progress, Setting
 from seqgan_music.learning.models import GeneratorModel
 from seqgan_music.learning.ranks import Rng
@@ -91,7 +91,7 @@ class Mle:
         self.keeps_best = options.keep_best
         self.rounds = -(-options.updates // options.round_updates)
         self._setting = setting
-        recorded = setting.device.type == "cuda"  # then a number would stay what it was
+        recorded = records(setting.device)
         rate: float | Tensor = options.learning_rate
         self._optimizer = torch.optim.AdamW(
             setting.generator.parameters(),

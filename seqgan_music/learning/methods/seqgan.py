@@ -36,6 +36,7 @@ from seqgan_music.learning import classifier
 from seqgan_music.learning.checkpoint import optimizer_tensors, prefixed, restore_optimizer, unprefixed
 from seqgan_music.learning.discriminators import Scorer
 from seqgan_music.learning.generator import Stepper
+from seqgan_music.learning.graphs import records
 from seqgan_music.learning.methods import Progress, Setting, _reinforce, seconds
 from seqgan_music.learning.methods._discriminator import discriminator_step
 from seqgan_music.learning.methods._reinforce import Reinforce, ReinforceOptions
@@ -161,7 +162,7 @@ class Seqgan(Reinforce):
     def action_values(self, ids: Tensor) -> Tensor:
         """Return Q (B, T) by rollouts, scored by D (eq. 4)."""
         setting, options = self._setting, self.options
-        if self._frozen is None or ids.is_cuda:  # what is recorded must lay them out each time
+        if self._frozen is None or records(ids.device):  # what is recorded must lay them out each time
             self._frozen = Stepper(self._rollout_policy), setting.discriminator.scorer()
         policy, scorer = self._frozen
         reward = REWARDS[options.reward]
