@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import random_run
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from made_up_music import BAR, splits
 from made_up_music import tune as made_up
 from strategies import pieces
@@ -94,6 +94,7 @@ def test_the_bar_that_an_unfinished_piece_is_in_is_not_whole() -> None:
 
 
 @settings(max_examples=25)
+@example(Piece((Note(3 * MOST_BARS, 60, 3, 1),), 12, (Meter(0, 1, 16),)))  # its one note is after all bars read
 @given(pieces())
 def test_any_piece_has_a_sheet_within_its_bounds_and_a_finite_logit(piece: Piece) -> None:
     of = sheet(piece)

@@ -203,9 +203,8 @@ def trials(
     """Return openings of `bars` bars with one bar damaged, not before `earliest` (from 0), and which it is."""
     sheets, places = [], []
     for cut in cuts:
-        if cut.bars < bars:
+        if cut.bars < bars or not len((window := cut.window(0, bars)).notes):
             continue
-        window = cut.window(0, bars)
         bar = int(rng.integers(earliest, bars))
         new = damage(window, bar, rng, cuts)
         if new is not None and len(new) and not same(new, window.inside(bar)):

@@ -75,13 +75,16 @@ def sheet(piece: Piece, *, ended: bool = True) -> Sheet:
         return Sheet(none.reshape(0, 5), none, np.zeros(1, dtype=np.int64), flat, flat[:, 0], alike, ended, 0)
     table = np.array(
         [(n.onset, n.pitch, n.duration) for n in piece.notes if n.onset < bars[-1].end], dtype=np.int64
-    )
+    ).reshape(-1, 3)
     starts = np.array([bar.start for bar in bars])
     return laid_out(table, starts, bars[-1].end, piece.ticks_per_beat, ended=ended)
 
 
 def laid_out(table: Ints, starts: Ints, end: int, ticks_per_beat: int, *, ended: bool) -> Sheet:
-    """Return the sheet of notes (N, 3), onset, pitch and duration in their order, in bars (B,) up to tick `end`."""
+    """Return the sheet of notes (N, 3), onset, pitch and duration in their order, in bars (B,) up to tick `end`.
+
+    There may be bars without any note: of a piece that first sounds after MOST_BARS they are all that is read.
+    """
     scale = 12 / ticks_per_beat
     onset, pitch, duration = table.T
     count = len(starts)
@@ -96,8 +99,8 @@ def laid_out(table: Ints, starts: Ints, end: int, ticks_per_beat: int, *, ended:
 
     notes = np.stack(
         [
-            np.clip(np.diff(pitch, prepend=pitch[0]), -WIDEST, WIDEST) + WIDEST,
-            time(np.diff(onset, prepend=onset[0])),
+            np.clip(np.diff(pitch, prepend=pitch[:1]), -WIDEST, WIDEST) + WIDEST,
+            time(np.diff(onset, prepend=onset[:1])),
             time(duration),
             time(place),
             (place + duration > lengths[bar]).astype(np.int64),
@@ -106,9 +109,9 @@ def laid_out(table: Ints, starts: Ints, end: int, ticks_per_beat: int, *, ended:
     )
     chroma = np.zeros((count, 12), dtype=np.float32)
     np.add.at(chroma, (bar, pitch % 12), 1.0)
-    opening = pitch[np.minimum(first[:-1], len(pitch) - 1)]  # of an empty bar it means nothing
-    kinds = (place * 128 + pitch, place * 512 + pitch - opening[bar] + 128, place)
-    whole = count - (not ended and int((onset + duration).max()) < end)
+    opening = pitch[first[bar]]  # of each note's bar
+    kinds = (place * 128 + pitch, place * 512 + pitch - opening + 128, place)
+    whole = count - (not ended and int((onset + duration).max(initial=0)) < end)
     alike = np.stack([_alike(kind, bar, count) for kind in kinds], axis=2)
     return Sheet(notes, bar, first, chroma, (lengths * scale).astype(np.float32), alike, ended, whole)
 
@@ -116,7 +119,7 @@ def laid_out(table: Ints, starts: Ints, end: int, ticks_per_beat: int, *, ended:
 def _alike(kinds: Ints, bar: Ints, bars: int) -> Floats:
     """Return (B, LAGS): the Jaccard index of what happens (N,) in each bar and in the one so many bars before."""
     _, column = np.unique(kinds, return_inverse=True)
-    happens = np.zeros((bars, int(column.max()) + 1), dtype=np.float32)
+    happens = np.zeros((bars, int(column.max(initial=-1)) + 1), dtype=np.float32)
     happens[bar, column] = 1.0
     both = np.zeros((bars, LAGS), dtype=np.float32)
     for lag in range(1, min(LAGS, bars - 1) + 1):
