@@ -166,5 +166,5 @@ def chromium() -> Iterator[Page]:
         finally:
             os.close(in_write)
             process.terminate()
-            process.wait(20)
+            process.wait(120)
             os.close(out_read)

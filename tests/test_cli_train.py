@@ -248,10 +248,12 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(
 def test_a_planned_run_is_what_its_config_says(place: Path) -> None:
     base = ["music", "--config", "small.toml", "--set", "tokenizer.name=pitch_grid"]
     long = ["--set", "phase.mle.updates=200000", "--set", "phase.mle.round_updates=1000000"]
-    code, _, told = train(place, *base, *long, "--minutes", "0.02")
+    again = ["music", "--config", "runs/latest/config.toml", "--out", "again"]
+    (code, _, told), (code_again, _, told_again) = train_many(place, [[*base, *long, "--minutes", "0.02"], again])
     assert code == 0, told
+    assert code_again == 0, told_again
     (run,) = (place / "runs").glob("2*")
-    assert (place / "runs" / "latest").resolve() == run
+    assert (place / "latest").resolve() == place / "again"
     assert "of its updates to fit in 0.02 min" in told
 
     from seqgan_music import config
@@ -260,9 +262,7 @@ def test_a_planned_run_is_what_its_config_says(place: Path) -> None:
     assert 1 <= planned.phases[0].options["updates"] < 20_000
     assert planned.phases[0].options["round_updates"] == 1_000_000
     assert planned.critic.bar_windows < config.CriticConfig().bar_windows
-    code, _, told = train(place, "music", "--config", run / "config.toml", "--out", "again")
-    assert code == 0, told
-    assert "to fit in" not in told
+    assert "to fit in" not in told_again
     assert result(place / "again") == result(run)
     assert (place / "again" / "config.toml").read_bytes() == (run / "config.toml").read_bytes()
 
@@ -440,27 +440,24 @@ def test_what_cannot_be_resumed_is_one_line_and_stays_as_it_is(
     assert files() == before
 
 
-@pytest.mark.parametrize("wanted", ["full", "page"])
-def test_a_finished_run_is_judged_and_reported_as_its_settings_want(place: Path, wanted: str) -> None:
-    base = (
-        "music",
-        "--config",
-        "small.toml",
-        "--set",
-        f"evaluation.report={wanted}",
-        "--set",
-        "phase.seqgan.iterations=1",
-        "--set",
-        f"critic.negatives={8 if wanted == 'full' else 0}",
+def test_a_finished_run_is_judged_and_reported_as_its_settings_want(place: Path) -> None:
+    base = ["music", "--config", "small.toml", "--set", "phase.seqgan.iterations=1"]
+    kinds = {"full": 8, "page": 0}  # and with how many negatives for its critic
+    ends = train_many(
+        place,
+        [
+            [*base, "--set", f"evaluation.report={kind}", "--set", f"critic.negatives={number}", "--out", kind]
+            for kind, number in kinds.items()
+        ],
     )
-    code, said, told = train(place, *base, "--out", wanted)
-    assert code == 0, told
-    assert f"Report: {wanted}/report.html\n" in said
-    assert (place / wanted / "report.html").is_file()
-    assert (place / wanted / "evaluation.json").is_file() == (wanted == "full")
-    assert ("`sample` uses" in said) == (wanted == "full")
-    # Such a generator writes nothing that can be criticised: that costs the run its critic alone.
-    assert ("No critic: There is too little music for a critic" in told) == (wanted == "full")
+    for wanted, (code, said, told) in zip(kinds, ends, strict=True):
+        assert code == 0, told
+        assert f"Report: {wanted}/report.html\n" in said
+        assert (place / wanted / "report.html").is_file()
+        assert (place / wanted / "evaluation.json").is_file() == (wanted == "full")
+        assert ("`sample` uses" in said) == (wanted == "full")
+        # Such a generator writes nothing that can be criticised: that costs the run its critic alone.
+        assert ("No critic: There is too little music for a critic" in told) == (wanted == "full")
 
 
 def test_a_method_without_a_discriminator_is_shown_and_no_samples_are_written_where_none_are_wanted(

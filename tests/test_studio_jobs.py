@@ -22,9 +22,9 @@ def jobs() -> Iterator[Jobs]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not condition():
-        assert time.monotonic() < end, "it did not come about in 20 seconds"
+        assert time.monotonic() < end, "it did not come about in two minutes"
         time.sleep(0.005)
 
 
@@ -45,7 +45,7 @@ class Blocked:
 def test_jobs_are_done_one_at_a_time_in_the_order_of_their_coming(jobs: Jobs) -> None:
     blocked, order = Blocked(), list[int]()
     first = jobs.add(Job(blocked))
-    assert blocked.begun.wait(20)
+    assert blocked.begun.wait(120)
     others = [jobs.add(Job(lambda job, number=number: order.append(number))) for number in range(3)]
     assert [jobs.ahead_of(job) for job in [first, *others]] == [0, 1, 2, 3]
     blocked.free.set()
@@ -57,7 +57,7 @@ def test_jobs_are_done_one_at_a_time_in_the_order_of_their_coming(jobs: Jobs) ->
 def test_more_than_may_wait_are_refused_and_room_comes_back(jobs: Jobs) -> None:
     blocked = Blocked()
     jobs.add(Job(blocked))
-    assert blocked.begun.wait(20)
+    assert blocked.begun.wait(120)
     waiting = [jobs.add(Job(lambda job: None)) for _ in range(3)]
     with pytest.raises(QueueFullError):
         jobs.add(Job(lambda job: None))
@@ -76,7 +76,7 @@ def test_a_running_job_ends_at_its_next_step_and_keeps_what_it_made(jobs: Jobs) 
         blocked(job)
 
     job, after = jobs.add(Job(work)), jobs.add(Job(lambda job: None))
-    assert blocked.begun.wait(20)
+    assert blocked.begun.wait(120)
     jobs.cancel(job)
     until(lambda: after.over)
     assert (job.state, job.results, after.state) == ("cancelled", ["first"], "done")
@@ -117,7 +117,7 @@ def test_progress_is_never_whole_before_the_end_nor_more(jobs: Jobs) -> None:
 def test_closing_ends_what_runs_and_what_waits() -> None:
     queue, blocked = Jobs(), Blocked()
     running, waiting = queue.add(Job(blocked)), queue.add(Job(lambda job: None))
-    assert blocked.begun.wait(20)
+    assert blocked.begun.wait(120)
     queue.close()
     assert (running.state, waiting.state) == ("cancelled", "cancelled")
     with pytest.raises(QueueFullError):

@@ -55,8 +55,8 @@ def test_no_items_no_workers() -> None:
 
 
 def test_a_hanging_item_times_out_and_the_next_is_served() -> None:
-    failure = Failure(TIMED_OUT, "takes more than 0.5 seconds")
-    assert outcomes(["hang", 1], max_seconds=0.5) == {"hang": failure, 1: 1}
+    failure = Failure(TIMED_OUT, "takes more than 2 seconds")
+    assert outcomes(["hang", 1], max_seconds=2) == {"hang": failure, 1: 1}
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not limit address space")
@@ -123,7 +123,7 @@ def test_interrupting_the_parent_leaves_no_orphans(tmp_path: Path, blow: signal.
                     list(bounded_map(note_and_wait, ["a", "b"], workers=2, max_seconds=1, max_memory_megabytes=512))
                 except KeyboardInterrupt:
                     pass
-        """).replace("max_seconds=1", f"max_seconds={60 if blow is signal.SIGINT else 0.5}")
+        """).replace("max_seconds=1", f"max_seconds={60 if blow is signal.SIGINT else 2}")
     )
     # A session of its own: the blow goes to the whole group where it is Ctrl-C, to the parent alone where it is -9.
     parent = subprocess.Popen([sys.executable, "parent.py"], cwd=tmp_path, start_new_session=True)
@@ -134,7 +134,7 @@ def test_interrupting_the_parent_leaves_no_orphans(tmp_path: Path, blow: signal.
         os.killpg(parent.pid, blow)
     else:
         parent.kill()
-    parent.wait(timeout=30)
+    parent.wait(timeout=120)
     wait_until(lambda: not any(map(alive, workers)))
 
 
@@ -149,8 +149,8 @@ def alive(pid: int) -> bool:
 
 
 def wait_until(condition: object) -> None:
-    for _ in range(600):
+    for _ in range(2400):
         if condition():  # type: ignore[operator]
             return
         time.sleep(0.05)
-    raise AssertionError("waited 30 seconds in vain")
+    raise AssertionError("waited two minutes in vain")
