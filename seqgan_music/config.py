@@ -186,6 +186,19 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class SamplingConfig:
+    """How a finished run writes music, and is evaluated; training draws from the generator as it is."""
+
+    cutoff: float = 0.003
+    """No token is drawn that is less likely than this, but for the likeliest (epsilon sampling); 0 draws any."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be."""
+        if not 0 <= self.cutoff <= 0.5:
+            raise ConfigError("cutoff must be in [0, 0.5].")
+
+
+@dataclass(frozen=True)
 class JudgeConfig:
     """A discriminator trained from nothing against a finished model, the same for every method."""
 
@@ -266,6 +279,8 @@ class Config:
     """What music should be like besides real, and how much that weighs (seqgan_music/music/objectives)."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     """Measurements while training."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    """How music is drawn at the end."""
     critic: CriticConfig = field(default_factory=CriticConfig)
     """What learns to judge the generator's music at the end."""
 

@@ -123,6 +123,22 @@ def test_stepper_in_bfloat16_stays_within_its_rounding() -> None:
         assert float(ratio.abs().max()) < 0.05
 
 
+@pytest.mark.parametrize("cutoff", [0.0, 0.01, 0.02, 0.9])
+def test_a_stepper_draws_only_what_is_above_its_cut_off(cutoff: float) -> None:
+    generator = make(70, seed=3)
+    with torch.no_grad():
+        generator.output.weight.mul_(20)
+    stepper, plain = Stepper(generator, torch.float32, cutoff), Stepper(generator, torch.float32)
+    state, other = stepper.start(5, 1), plain.start(5, 1)
+    for one, its in ((stepper, state), (plain, other)):
+        one.advance(torch.arange(5), its)
+    expected = restrict(plain.logits(other)[:, :70], cutoff=cutoff).softmax(1)
+    weights = stepper.weights(state, slice(0, 5))[:, :70]
+    assert torch.allclose(weights / weights.sum(1, keepdim=True), expected, atol=1e-6)
+    assert int((expected > 0).sum()) == {0.0: 350, 0.9: 5}.get(cutoff, int((expected > 0).sum()))
+    assert not torch.any((expected > 0) & (expected < cutoff) & (expected < expected.amax(1, keepdim=True)))
+
+
 def test_large_logits_do_not_overflow() -> None:
     generator = make()
     with torch.no_grad():
@@ -183,6 +199,10 @@ def test_restrictions_on_a_worked_example() -> None:
         [True, False, True, False],
         [True, False, True, False],
         [True, False, True, True],
+    ]
+    cut = [restrict(logits, cutoff=least) for least in (0.0, 0.12, 0.3, 0.9)]
+    assert [torch.isfinite(some).tolist() for some in cut] == [
+        (logits.softmax(1) >= least).tolist() for least in (0.0, 0.12, 0.3, float(logits.softmax(1).max()))
     ]
     cold = restrict(logits, temperature=0.5).softmax(1)
     torch.testing.assert_close(cold, torch.tensor([[0.16, 0.01, 0.09, 0.04]]) / 0.30)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     click.option("--temperature", default=1.0, show_default=True, help="Below 1 safer, above 1 bolder."),
+    click.option(
+        "--cutoff", type=float, metavar="P", help="No token less likely than P; 0 is off.  [default: the run's]"
+    ),
     click.option("--top-k", default=0, show_default=True, help="Only the K likeliest tokens; 0 is off."),
     click.option(
         "--top-p", default=1.0, show_default=True, help="Only the likeliest tokens of joint probability P."
@@ -56,6 +59,7 @@ def settings(controls: Controls) -> dict[str, Any]:
 
     return {
         "temperature": controls.temperature,
+        "cutoff": controls.cutoff,
         "top-k": controls.top_k or None,
         "top-p": controls.top_p if controls.top_p < 1 else None,
         "bars": None if controls.seconds else controls.bars or DEFAULT_BARS,

@@ -66,6 +66,7 @@ def _opening(generator: Generator, tokenizer: Tokenizer, controls: Controls, rng
             1,
             rng=rng,
             temperature=controls.temperature,
+            cutoff=controls.cutoff or 0.0,
             top_k=controls.top_k,
             top_p=controls.top_p,
             prefixes=[ids] if ids else None,

@@ -24,6 +24,8 @@ class Controls:
 
     temperature: float = 1.0
     """Above 0; below 1 safer, above 1 bolder."""
+    cutoff: float | None = None
+    """Never a token less likely than this, 0 to 1; else the run's (`sampling.cutoff`). 0 is off."""
     top_k: int = 0
     """Only the k likeliest tokens; 0 is off."""
     top_p: float = 1.0
@@ -56,6 +58,7 @@ class Controls:
         # Written so that NaN, which compares false with everything, is refused.
         for name, value, fine, bounds in (
             ("temperature", self.temperature, 0 < self.temperature <= 100, "above 0 and at most 100"),
+            ("cutoff", self.cutoff, self.cutoff is None or 0 <= self.cutoff < 1, "0 (off) to less than 1"),
             ("top-k", self.top_k, self.top_k >= 0, "0 (off) or more"),
             ("top-p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("bars", self.bars, self.bars is None or 1 <= self.bars <= 10_000, "1 to 10000"),

@@ -181,7 +181,7 @@ class Particles:
         masked = log_p.masked_fill(~allowed, _NONE)
         mass = masked.logsumexp(1).double().cpu()
         self._log_weights[rows] += mass - given
-        q = restrict(masked, top_k=controls.top_k, top_p=controls.top_p).softmax(1)
+        q = restrict(masked, cutoff=controls.cutoff or 0.0, top_k=controls.top_k, top_p=controls.top_p).softmax(1)
         alive = allowed.any(1)
         q = torch.where(alive[:, None], q, 1.0)  # what is drawn at a dead end is not taken
         uniforms = torch.rand(len(rows), generator=self._rng, device=self._device)

@@ -63,7 +63,7 @@ def write(
 
     first = Ending.after(prefix, tokenizer, length, controls.pitches(1), lambda: None)
     (row,) = particle_filter.draw(
-        Stepper(tempered(generator, controls.temperature), torch.float32),
+        Stepper(tempered(generator, controls.temperature), torch.float32, controls.cutoff or 0.0),
         1,
         most,
         rng,

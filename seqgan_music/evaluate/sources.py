@@ -60,17 +60,20 @@ class Source(Protocol):
 
 
 class GeneratorSource:
-    """An LSTM generator; a temperature divides its logits, in drawing and in scoring alike."""
+    """An LSTM generator; a temperature divides its logits, in drawing and in scoring alike.
 
-    def __init__(self, generator: Generator, end_id: int | None) -> None:
+    Ids less likely than the cut-off are not drawn, but scored like all: bits and entropy are the whole model's.
+    """
+
+    def __init__(self, generator: Generator, end_id: int | None, cutoff: float = 0.0) -> None:
         self.generator = generator
-        self._end_id = end_id
+        self._end_id, self._cutoff = end_id, cutoff
 
     @torch.no_grad()
     def draw(self, count: int, length: int, temperature: float, rng: torch.Generator) -> Drawn:
         """Draw from the start id to the end id."""
         generator = tempered(self.generator, temperature)
-        rows = whole(Stepper(generator), count, length, rng, self._end_id)
+        rows = whole(Stepper(generator, cutoff=self._cutoff), count, length, rng, self._end_id)
         tokens = TokenSet.from_rows(
             rows,
             vocabulary_size=generator.vocabulary_size,

@@ -281,6 +281,7 @@ class Stepper:
     - Gates are ordered i, f, o, g so that one sigmoid serves three of them.
     - The vocabulary is padded to whole blocks whose padding has probability 0 (see `sampling.draw`).
     - `dtype` is that of the matrix products; states and probabilities are float32.
+    - Ids less likely than `cutoff` are not drawn (see `sampling.restrict`).
     """
 
     BLOCK = 64
@@ -289,7 +290,8 @@ class Stepper:
     """On a CPU as many as stay in cache between the passes over their logits, on a GPU as many as fill it."""
 
     @torch.no_grad()
-    def __init__(self, generator: Generator, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, generator: Generator, dtype: torch.dtype | None = None, cutoff: float = 0.0) -> None:
+        self.cutoff = cutoff
         self.vocabulary_size = generator.vocabulary_size
         self.start_id = generator.start_id
         self.layers = generator.config.layers
@@ -393,7 +395,10 @@ class Stepper:
 
     @torch.no_grad()
     def weights(self, state: StepState, rows: slice) -> Tensor:
-        """Return exp(logits), up to a factor a row, of at most `self.rows` sequences; the next call overwrites."""
+        """Return exp(logits), up to a factor a row, of at most `self.rows` sequences; the next call overwrites.
+
+        What is below the cut-off weighs nothing.
+        """
         if self._exact:
             if self._scratch is None:
                 self._scratch = self._with_bias.new_empty(self.rows, self._with_bias.shape[1])
@@ -403,7 +408,11 @@ class Stepper:
             logits = self.logits(state, rows)
         if not self.safe:
             logits -= logits.amax(1, keepdim=True)
-        return logits.exp_()
+        weights = logits.exp_()
+        if self.cutoff:
+            least = torch.minimum(self.cutoff * weights.sum(1, keepdim=True), weights.amax(1, keepdim=True))
+            weights.masked_fill_(weights < least, 0.0)
+        return weights
 
     def _outputs(self, state: StepState, rows: slice, *, ones: bool = False) -> Tensor:
         """Return what the output layer is fed (N, H + heads * D), and a column of ones."""

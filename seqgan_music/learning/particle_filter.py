@@ -154,7 +154,7 @@ def _steered(
         mask = torch.from_numpy(steering.allowed(going[places])).to(stepper.device)
         allowed = logits[index]
         allowed[:, : mask.shape[1]].masked_fill_(~mask, float("-inf"))
-        allowed = sampling.restrict(allowed, top_k=top_k, top_p=top_p)
+        allowed = sampling.restrict(allowed, cutoff=stepper.cutoff, top_k=top_k, top_p=top_p)
         allowed -= allowed.amax(1, keepdim=True)
         drawn = sampling.draw(allowed.exp_(), torch.rand(len(places), generator=rng, device=stepper.device))
         tokens[index] = drawn

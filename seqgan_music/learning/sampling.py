@@ -114,12 +114,20 @@ def _length(row: npt.NDArray[np.int64], end_id: int | None) -> int:
     return int(ends[0]) + (end_id is not None) if len(ends) else len(row)
 
 
-def restrict(logits: Tensor, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Return logits (N, V) after temperature, then top-k, then top-p (Holtzman et al. 2020); the rest are -inf.
+def restrict(
+    logits: Tensor, *, temperature: float = 1.0, cutoff: float = 0.0, top_k: int = 0, top_p: float = 1.0
+) -> Tensor:
+    """Return logits (N, V) after temperature, cut-off, top-k, then top-p (Holtzman et al. 2020); the rest are -inf.
 
-    `top_k` 0 and `top_p` 1 restrict nothing. Top-p keeps the fewest most likely ids whose probability reaches it.
+    `cutoff` 0, `top_k` 0 and `top_p` 1 restrict nothing. The cut-off drops ids less likely than it, but never the
+    likeliest (epsilon sampling, Hewitt, Manning and Liang 2022): what a model takes to be barely possible is mostly
+    wrong. Top-p keeps the fewest most likely ids whose probability reaches it.
     """
     logits = logits / temperature
+    if cutoff > 0.0:
+        probabilities = logits.softmax(1)
+        least = probabilities.amax(1, keepdim=True).clamp(max=cutoff)
+        logits = logits.masked_fill(probabilities < least, float("-inf"))
     if 0 < top_k < logits.shape[1]:
         least = logits.topk(top_k).values[:, -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
@@ -140,6 +148,7 @@ def generate(
     rng: torch.Generator,
     end_id: int | None = None,
     temperature: float = 1.0,
+    cutoff: float = 0.0,
     top_k: int = 0,
     top_p: float = 1.0,
     prefixes: Sequence[Sequence[int]] | None = None,
@@ -169,7 +178,7 @@ def generate(
         if constraint is not None:
             allowed = torch.from_numpy(constraint.allowed() | finished[:, None]).to(stepper.device)
             logits[:, :size].masked_fill_(~allowed, float("-inf"))
-        logits = restrict(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+        logits = restrict(logits, temperature=temperature, cutoff=cutoff, top_k=top_k, top_p=top_p)
         logits -= logits.amax(1, keepdim=True)
         tokens = draw(logits.exp_(), torch.rand(count, generator=rng, device=stepper.device))
         drawn = tokens.cpu().numpy()
