@@ -1,8 +1,8 @@
 """Make a run the model that comes with the package: `python benchmarks/bundle.py RUN`.
 
 Writes `seqgan_music/bundled/`: the generator that `sample` would use, its vocabulary and settings, and a model card
-with the figures of the run's evaluation; and the run's critic, with the scores of held-out pieces that it ranks
-others among. None of the music that it learnt from is in it.
+with the figures of the run's evaluation; the run's critic, with the scores of held-out pieces that it ranks others
+among; and what that evaluation chose. None of the music that it learnt from is in it.
 """
 
 from __future__ import annotations
@@ -75,13 +75,21 @@ def main(run: Path) -> None:
     critic = Critic.open(run)
     if critic is not None:
         critic.save(BUNDLED)
-    for file in ("config.toml", "vocabulary.json"):
-        shutil.copyfile(run / file, BUNDLED / file)
+    shutil.copyfile(run / "vocabulary.json", BUNDLED / "vocabulary.json")
+    settings = config.load(str(run / "config.toml"))
+    (BUNDLED / "config.toml").write_text(config.to_toml(config.to_document(settings)))
+    choice = {
+        "checkpoint": "best",
+        "name": chosen.name,
+        "why": chosen.why,
+        "sha256": result.read_object(BUNDLED / checkpoint.FOLDER / "best.json")["sha256"],
+        "particles": chosen.particles if critic is not None else None,
+    }
+    result.write(BUNDLED / result.FILE, {"format": result.FORMAT, "chosen": choice})
     typical = json.loads((run / "scan.json").read_bytes())["typical"]
     (BUNDLED / "scan.json").write_text(json.dumps({"typical": typical}, indent=1) + "\n")
-    seed = config.load(str(run / "config.toml")).seed
     weights = sum(tensor.numel() for tensor in generator.values())
-    (BUNDLED / "MODEL_CARD.md").write_text(card(evaluation, chosen, seed, weights))
+    (BUNDLED / "MODEL_CARD.md").write_text(card(evaluation, chosen, settings.seed, weights))
     size = sum(path.stat().st_size for path in BUNDLED.rglob("*") if path.is_file())
     if size > MOST_BYTES:
         raise click.ClickException(f"{size:,} bytes are more than the {MOST_BYTES:,} that a package should carry.")
@@ -91,6 +99,7 @@ def main(run: Path) -> None:
 def card(evaluation: dict[str, Any], chosen: result.Chosen, seed: int, weights: int) -> str:
     """Return the model card."""
     wanted = {"real": "real music", "markov": "Markov-3", chosen.name: "this model"}
+    wanted |= {f"{chosen.name}+critic": "with its critic"}
     rows = [row for row in evaluation["rows"] if row["name"] in wanted and row["temperature"] in (None, 1.0)]
     table = [
         " | ".join([title, *(_told(row["figures"].get(figure), places) for row in rows)])

@@ -18,6 +18,7 @@ def test_it_is_small_and_holds_no_music() -> None:
     files = {path.relative_to(BUNDLED).as_posix() for path in BUNDLED.rglob("*") if path.is_file()}
     tensors = {name for name in files if name.endswith(".safetensors")}
     expected = {"MODEL_CARD.md", "config.toml", "vocabulary.json", "scan.json", "checkpoints/best.json"}
+    expected |= {"evaluation.json"} & files  # what was chosen; models from before the choice have none
     expected |= {"checkpoints/critic.json"} & files  # models from before the critic have none
     assert len(tensors) == len([name for name in expected if name.startswith("checkpoints/")])
     assert files == expected | tensors

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from made_up_music import splits, tune
+from report_run import make_critic
 from tunes import tune as random_tune
 from tunes import write
 
@@ -206,6 +208,35 @@ def test_an_evaluation_looks_at_no_more_pieces_than_it_is_told_to(command: Comma
     for seed in range(500, 530):
         write_midi(tune(seed), Path("others") / f"{seed}.mid")
     assert [len(half) for half in evaluation._halves(Path("others"), first)] == [12, 12]
+
+
+def test_the_critic_is_a_row_and_a_choice(command: Command, run: Path) -> None:
+    known = make_critic()
+    known.told["sha256"] = json.loads((run / "checkpoints" / "phase-1.json").read_bytes())["sha256"]
+    known.save(run)
+
+    def evaluated(*asked: str) -> dict[str, Any]:
+        code, out, err = command("evaluate", run, *QUICK, "--json", *asked)
+        assert code == 0, err
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    # Two generators as random as each other: where the second is chosen, the critic knows another one.
+    document = evaluated()
+    chosen = document["chosen"]
+    rows = {row["name"]: row for row in document["rows"]}
+    asked = evaluated("--critic", "2")
+    assert ("particles" in chosen) == ("mle+critic" in rows) == (chosen["name"] == "mle")
+    (row,) = (row for row in asked["rows"] if row["name"].endswith("+critic"))
+    assert "bits_per_note" not in row["figures"]  # a filter has no likelihood
+    assert "frechet" in row["figures"]
+    assert asked["chosen"]["particles"] in (None, 2)
+    assert "critic" in asked["chosen"]["why"]
+    assert {one["name"] for one in asked["verdicts"]} >= {row["name"]}
+    without = evaluated("--critic", "0")
+    assert "particles" not in without["chosen"]
+    assert result.lacks_critic(run)
+    assert command("evaluate", run, *QUICK, "--critic", "-3")[0] == 2
 
 
 def test_neither_do_the_rounds_of_training_nor_the_critic(capped: Path, monkeypatch: pytest.MonkeyPatch) -> None:

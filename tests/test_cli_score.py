@@ -141,7 +141,7 @@ def test_sampling_with_a_critic_can_be_done_again_to_the_byte(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["--critic", "0"], "--critic must be 1 to 1000, not 0."),
+        (["--critic", "1001"], "--critic must be 0 (without it) to 1000, not 1001."),
         (["--critic", "--vary", "songs/1.mid"], "not with --vary"),
     ],
 )
@@ -150,3 +150,38 @@ def test_what_does_not_go_together_is_said(command: Command, trained: Path, aske
     assert code == 2
     assert said in err
     assert not Path("x.mid").exists()
+
+
+def test_the_critic_writes_along_where_the_evaluation_chose_it(command: Command, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "judged", "pitch_grid")
+    make_critic().save(run)
+    saved = json.loads((run / "checkpoints" / "best.json").read_bytes())
+    choice = {"checkpoint": "best", "name": "mle", "why": "with the critic", "sha256": saved["sha256"]}
+
+    def write(particles: object) -> None:
+        document = {"format": 1, "chosen": {**choice, "particles": particles}}
+        (run / "evaluation.json").write_text(json.dumps(document))
+
+    def bytes_of(*asked: str) -> bytes:
+        code, _, err = command("sample", "--run", run, "--bars", "4", "--seed", "5", "--out", "x.mid", *asked)
+        assert code == 0, err
+        return Path("x.mid").read_bytes()
+
+    def notes(made: bytes) -> list[str]:
+        Path("y.mid").write_bytes(made)
+        return [str(m) for track in mido.MidiFile("y.mid").tracks for m in track if not m.is_meta]
+
+    write(None)
+    plain, asked = bytes_of(), bytes_of("--critic", "4")
+    assert b"--critic 4" in asked
+    assert b"--critic" not in plain
+    write(4)
+    assert bytes_of() == asked
+    without = bytes_of("--critic", "0")
+    assert b"--critic 0" in without
+    assert notes(without) == notes(plain) != notes(asked)
+    # Where bars have wishes of their own nobody compared what the critic does, and it is not asked.
+    assert b"--critic" not in bytes_of("--density", "2")
+    for nonsense in (0, -3, 10**9, "four", True):
+        write(nonsense)
+        assert notes(bytes_of()) == notes(plain)

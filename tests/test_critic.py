@@ -25,7 +25,7 @@ from seqgan_music.critic.judging import Sizes
 from seqgan_music.critic.network import Misfits, Network, batch, misfits, score
 from seqgan_music.critic.ranks import Ranks
 from seqgan_music.critic.sheet import BARS, LAGS, MOST_BARS, NOTE_IDS, Sheet, sheet
-from seqgan_music.critic.source import CriticSource
+from seqgan_music.critic.source import CriticSource, check_particles
 from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.learning import checkpoint
 from seqgan_music.music import tokenizers
@@ -323,9 +323,9 @@ def test_a_row_of_an_evaluation_is_what_the_critic_leaves_of_a_generator(tmp_pat
         return sum(note.pitch % 12 == 0 for note in notes) / len(notes)
 
     assert share(16) > 2 * share(1)
-    for impossible in (0, 10_000):
-        with pytest.raises(ConfigError, match="must be 1 to"):
-            CriticSource(generator, tokenizer, likes, impossible)
+    for impossible in (-1, 10_000):
+        with pytest.raises(ConfigError, match=r"must be 0 \(without it\) to"):
+            check_particles(impossible)
 
 
 def test_weakest_bars_and_weights_are_of_the_pieces_own_bars() -> None:

@@ -274,6 +274,31 @@ def test_a_phase_is_chosen_for_a_reason(changed: dict[str, float], chosen: str, 
     assert why in reason
 
 
+@pytest.mark.parametrize(
+    ("changed", "better", "why"),
+    [
+        (
+            {"c2st_auc": 0.6},
+            True,
+            "its critic chooses: with it Fréchet distance differs by +0 [-0.2, +0.2] and AUC differs by -0.3",
+        ),
+        ({"frechet": 9.0}, True, "Fréchet distance differs by -1 [-1.2, -0.8]"),
+        ({"frechet": 9.0, "c2st_auc": 1.2}, False, "AUC differs by +0.3 [+0.1, +0.5]"),
+        ({"frechet": 9.9}, False, "its critic does not choose: with it Fréchet distance differs by -0.1 [-0.3, +0.1]"),
+        ({"frechet": 9.0, "distinct_4": 0.2}, False, "distinct-4 fell to 0.20"),
+        ({"frechet": 9.0, "bits_per_note": 3.1}, False, "bits a note 3.100 is above 3.000"),
+    ],
+)
+def test_the_critic_chooses_where_it_helps_beyond_doubt(changed: dict[str, float], better: bool, why: str) -> None:
+    noise = np.linspace(-0.2, 0.2, 1001) / 0.95
+    guided = {name: Measured(one.value, one.value + noise) for name, one in figures(**changed).items()}
+    plain = {name: Measured(one.value, np.full(1001, one.value)) for name, one in figures().items()}
+    del guided["entropy"]  # a filter has none
+    found, reason = phases.helps(guided, plain, "bits_per_note")
+    assert found is better
+    assert why in reason
+
+
 def test_the_same_weights_are_no_choice() -> None:
     run = [Phase("mle", 1, "phase-1", "a", "g"), Phase("seqgan", 2, "phase-2", "b", "g")]
     found, reason = phases.choose(run, {}, "bits_per_note")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ import click
 from seqgan_music.errors import ConfigError
 
 if TYPE_CHECKING:
-    from seqgan_music.compose import Composition
+    from seqgan_music.compose import Composition, Controls
     from seqgan_music.critic import Critic
+    from seqgan_music.critic.choosing import Guide
     from seqgan_music.critic.choosing import Ranking as CriticRanking
+    from seqgan_music.evaluate.result import Chosen
     from seqgan_music.preference.ranking import Ranking
 
 MOST = 1000
@@ -36,9 +38,10 @@ _OPTIONS = (
         "particles",
         type=int,
         is_flag=False,
-        flag_value=16,
+        flag_value=8,
         metavar="[N]",
-        help="Write N pieces side by side; go on, every few notes, with what the run's critic finds likely.  [16]",
+        help="Write N pieces side by side; go on, every few notes, with what the run's critic finds likely; 0: do"
+        " without it.  [default: as the run's evaluation chose, 0 or 8]",
     ),
 )
 
@@ -51,13 +54,25 @@ class Choice:
     prefer: str | None
     particles: int | None
 
-    def settings(self) -> dict[str, Any]:
-        """Return what makes a chosen piece again, as options without their dashes; None need not be given."""
-        return {"critic": self.particles}
+    def guide(self, run: Path, chosen: Chosen, controls: Controls, *, new: bool) -> Guide | None:
+        """Return the critic at work, as asked for or, for `new` music, as the run's evaluation chose.
 
-    def critic(self, run: Path) -> Critic | None:
-        """Return the run's critic where it is asked for. Raises RunError."""
-        if self.particles is None and (self.best_of == 1 or self.prefer is not None):
+        Raises RunError.
+        """
+        from seqgan_music.critic.choosing import Guide
+        from seqgan_music.critic.judging import Critic, critic_of
+
+        if self.particles is not None:
+            return Guide(critic_of(run), self.particles) if self.particles else None
+        if not new or chosen.particles is None:
+            return None
+        return Guide.usual(Critic.open(run), chosen, controls)
+
+    def critic(self, run: Path, guide: Guide | None) -> Critic | None:
+        """Return the run's critic where it writes along or chooses. Raises RunError."""
+        if guide is not None:
+            return guide.critic
+        if self.best_of == 1 or self.prefer is not None:
             return None
         from seqgan_music.critic.judging import critic_of
 
@@ -99,14 +114,6 @@ class Choice:
         }
         return candidates[chosen], why
 
-    def score(self, critic: Critic | None, *, finished: bool) -> Callable[[Any], Any] | None:
-        """Return the critic's weights of pieces, finished or so far, where they are asked for."""
-        if critic is None or self.particles is None:
-            return None
-        from seqgan_music.critic import choosing
-
-        return partial(choosing.whole if finished else choosing.so_far, critic)
-
 
 def with_choice(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command these options; it gets them as one argument, `choice`."""
@@ -117,8 +124,8 @@ def with_choice(function: Callable[..., None]) -> Callable[..., None]:
             raise ConfigError(f"--best-of must be 1 to {MOST}, not {best_of}.")
         if prefer is not None and best_of is None:
             raise ConfigError("--prefer chooses among candidates: say how many with --best-of, as in --best-of 8.")
-        if particles is not None and not 1 <= particles <= MOST:
-            raise ConfigError(f"--critic must be 1 to {MOST}, not {particles}.")
+        if particles is not None and not 0 <= particles <= MOST:
+            raise ConfigError(f"--critic must be 0 (without it) to {MOST}, not {particles}.")
         function(choice=Choice(best_of or 1, prefer, particles), **given)
 
     for option in reversed(_OPTIONS):

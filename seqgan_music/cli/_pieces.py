@@ -16,6 +16,7 @@ from seqgan_music.errors import ConfigError
 
 if TYPE_CHECKING:
     from seqgan_music.compose import Composer, Composition, Controls, Primer
+    from seqgan_music.critic.choosing import Guide
 
 _FILE = click.Path(path_type=Path)
 _OPTIONS = (
@@ -63,17 +64,17 @@ class Pieces:
         primer: Primer | None,
         seed: int,
         on_token: Callable[[], object],
-        score: Callable[..., Any] | None = None,
-        candidates: int | None = None,
+        guide: Guide | None = None,
     ) -> Composition:
-        """Write the piece of one seed; `score` weighs `candidates` of it, see `Composer.compose` and `infill`."""
-        several: dict[str, Any] = {} if candidates is None else {"candidates": candidates}
+        """Write the piece of one seed, with a critic's say where there is one."""
         if self.vary and primer:
             return composer.vary(primer, distance=self.distance, seed=seed, controls=controls, on_token=on_token)
         if self.keep_bars and primer:
             keep = _numbers(self.keep_bars, "keep-bars")
-            return composer.infill(primer, keep=keep, seed=seed, controls=controls, on_token=on_token, score=score)
-        (piece,) = composer.compose(controls, seed=seed, primer=primer, score=score, on_token=on_token, **several)
+            whole = guide.score_whole if guide else None
+            return composer.infill(primer, keep=keep, seed=seed, controls=controls, on_token=on_token, score=whole)
+        guided = guide.arguments if guide else {}
+        (piece,) = composer.compose(controls, seed=seed, primer=primer, on_token=on_token, **guided)
         return piece
 
 

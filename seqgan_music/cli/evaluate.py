@@ -24,10 +24,8 @@ from seqgan_music.cli._terminal import interrupt, say
     "--critic",
     "particles",
     type=int,
-    is_flag=False,
-    flag_value=8,
-    metavar="[N]",
-    help="Measure also what the run writes with its critic, N pieces side by side (8), as a row more.",
+    metavar="N",
+    help="Measure what the run's critic leaves of N pieces side by side; 0: no such row.  [default: 8]",
 )
 @click.option("--paper-metrics", is_flag=True, help="Add the SeqGAN paper's own figures for music.")
 @click.option("--json", "as_json", is_flag=True, help="Print evaluation.json instead of the table.")
@@ -45,14 +43,15 @@ def command(
 
     Measures every phase of the run, and beside them real music, copies of the training set, dice and a Markov
     chain. Says of each method whether it beats maximum likelihood, and chooses, on the validation split, the phase
-    that `sample` uses. Writes evaluation.json into the run's folder; with --against, evaluation-DIR.json.
+    that `sample` uses and whether its critic chooses among what it writes. Writes evaluation.json into the run's
+    folder; with --against, evaluation-DIR.json.
 
     \b
     Example:
       seqgan-music evaluate
       seqgan-music evaluate runs/jigs --temperatures 0.9,1.0 --json
       seqgan-music evaluate runs/jigs --against other_tunes/
-      seqgan-music evaluate runs/jigs --critic
+      seqgan-music evaluate runs/jigs --critic 16
     """
     import json
     import signal
@@ -72,7 +71,7 @@ def command(
 
     options = Options(grid, pieces, seed, paper_metrics=paper_metrics)
     with progress() as show:
-        found = evaluation.evaluate(folder, options, against=against, particles=particles, show=show)
+        found = evaluation.evaluate(folder, options, against=against, critic=particles, show=show)
     document = found.document()
     result.write(path, document)
     click.echo(json.dumps(document, indent=1, allow_nan=False) if as_json else table.terminal(found))

@@ -50,7 +50,8 @@ def command(
     Of several pieces each has a seed of its own; each file's text event holds the line that makes that file again.
     --keep-bars and --vary write bars of a file anew so that they lead to what is kept; the rest keeps its notes.
     --max-copy takes notes back while writing where they would copy, in whatever key; a primer's own do not count.
-    With --critic or --best-of the run's critic chooses, and a piano roll shows its heat strip.
+    Where its evaluation found that it helps, or with --critic or --best-of, the run's critic chooses, and a piano
+    roll shows its heat strip.
 
     \b
     Example:
@@ -83,12 +84,16 @@ def command(
     primer = composer.read_primer(source, track=pieces.track) if source else None
     if source and primer:
         click.echo(_primer_line(source, primer), err=True)
-    if choice.particles is not None and pieces.vary:
+    if choice.particles and pieces.vary:
         raise ConfigError("--critic goes with new bars, or with those beside --keep-bars, not with --vary.")
-    critic = choice.critic(run)
+    new = not pieces.vary and not pieces.keep_bars
+    guide = choice.guide(run, composer.chosen, controls, new=new)
+    critic = choice.critic(run, guide)
     ranking = choice.ranking(run, _bars_of_candidates(controls, primer), critic)
     name = run.resolve().name
-    told = {"run": name, **settings(controls), **pieces.settings(), **choice.settings()}
+    # Said even where the run's evaluation chose it: another one may choose otherwise.
+    particles = guide.particles if guide else choice.particles
+    told = {"run": name, **settings(controls), **pieces.settings(), "critic": particles}
     if pieces.keep_bars or pieces.vary:
         told["bars"] = None  # the piece's own
     given = [part for option, value in told.items() if value is not None for part in (f"--{option}", str(value))]
@@ -101,8 +106,7 @@ def command(
     with _progress() as bar:
 
         def write(seed: int) -> Composition:
-            weigh = choice.score(critic, finished=bool(pieces.keep_bars))
-            return pieces.write(composer, controls, primer, seed, bar.update, weigh, choice.particles)
+            return pieces.write(composer, controls, primer, seed, bar.update, guide)
 
         written = [choice.best(write, seed, ranking) for seed in pieces.seeds]
     for own, (composition, _) in zip(files, written, strict=True):

@@ -14,6 +14,7 @@ from seqgan_music.cli._terminal import interrupt, say
 from seqgan_music.errors import ConfigError, OutputError, RankError, SeqganMusicError
 
 if TYPE_CHECKING:
+    from seqgan_music.evaluate.evaluation import Evaluation
     from seqgan_music.learning.generator import Generator
     from seqgan_music.learning.ranks import Ranks
     from seqgan_music.training import Run
@@ -135,26 +136,42 @@ def _nothing(text: str) -> None:
 
 
 def _judge(run: Run) -> None:
-    """Choose the generator, train its critic, write the report, as the settings want: no trouble costs the run."""
+    """Choose the generator, train its critic and judge it, write the report: no trouble costs the run."""
     import shlex
 
     from seqgan_music import report
     from seqgan_music.cli._evaluating import evaluate_where_due, progress, write_report
     from seqgan_music.critic import training as critics
+    from seqgan_music.evaluate import result
 
     wanted, folder = run.config.evaluation.report, run.folder
     named = shlex.quote(str(folder))
+    found: list[Evaluation] = []
 
     def evaluate() -> None:
         say("Evaluating on held-out music")
         with progress() as show:
-            evaluate_where_due(folder, show)
+            found.extend(filter(None, [evaluate_where_due(folder, show)]))
 
     def criticise() -> None:
         if critics.due(folder):
             say("Training the critic")
             with progress() as show:
                 critics.learn(folder, show)
+
+    def judge_critic() -> None:
+        if not result.lacks_critic(folder) or not critics.current(folder):
+            return
+        from seqgan_music.evaluate import evaluation
+        from seqgan_music.evaluate.ground import Options
+
+        say("Evaluating the critic")
+        with progress() as show:
+            if found:
+                evaluation.add_critic(found[0], show=show)
+            else:  # stopped here before
+                found.append(evaluation.evaluate(folder, Options(), show=show))
+        result.write(folder / result.FILE, found[0].document())
 
     def tell() -> None:
         say("Writing the report")
@@ -163,6 +180,7 @@ def _judge(run: Run) -> None:
     for step, what, command in (
         (evaluate if wanted == "full" else None, "evaluation", f"evaluate {named}"),
         (criticise, "critic", f"train --resume {named}"),
+        (judge_critic if wanted == "full" else None, "evaluation of the critic", f"evaluate {named}"),
         (tell if wanted != "none" else None, "report", f"report {named}"),
     ):
         try:

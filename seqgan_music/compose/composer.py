@@ -56,8 +56,8 @@ class Composer:
     """A generator and its tokenizer, ready to write any number of pieces.
 
     `load` is called once, when the first piece is asked for, so that bad input is told before torch is imported.
-    `qpm` and `program` are what pieces get that ask for nothing else; `reading` is how primers are read; `chosen`
-    says which checkpoint it is.
+    `qpm`, `program` and `cutoff` are what pieces get that ask for nothing else; `reading` is how primers are read;
+    `chosen` says which checkpoint it is.
     """
 
     def __init__(
@@ -69,11 +69,13 @@ class Composer:
         program: int = 0,
         reading: ReadingConfig | None = None,
         chosen: result.Chosen = result.BEST,
+        cutoff: float = 0.0,
         load_training: Callable[[], Index] | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.chosen = chosen
         self.qpm, self.program = qpm, program
+        self.cutoff = cutoff
         self.reading = reading or ReadingConfig()
         self._load, self._load_training = load, load_training
 
@@ -87,11 +89,19 @@ class Composer:
             raise RunError(f"There is no run {run}. Train one first: seqgan-music train DIR.")
         tokenizer = vocabulary.load(run / "vocabulary.json")
         file = run / "config.toml"
-        reading = config.load(str(file)).corpus.reading if file.is_file() else ReadingConfig()
+        own = config.load(str(file)) if file.is_file() else config.Config()
         chosen = result.chosen(run)
         load = partial(runs.load_generator, run, tokenizer, chosen.checkpoint)
         training = partial(runs.load_training, run, tokenizer)
-        return cls(tokenizer, load, reading=reading, chosen=chosen, load_training=training, **runs.typical(run))
+        return cls(
+            tokenizer,
+            load,
+            reading=own.corpus.reading,
+            chosen=chosen,
+            cutoff=own.sampling.cutoff,
+            load_training=training,
+            **runs.typical(run),
+        )
 
     def read_primer(self, path: Path, *, track: str | None = None) -> Primer:
         """Read music to continue or to change; `track` as in `ReadingConfig`, the run's unless given.
@@ -124,6 +134,7 @@ class Composer:
         check_seeds(seed, count)
         check_candidates(candidates)
         self._check_program(controls)
+        controls = self._resolved(controls)
         tempo = controls.tempo or self._tempo(primer)
         program = controls.program
         if program is None:
@@ -196,8 +207,9 @@ class Composer:
 
         def write(own_seed: int) -> Composition:
             rng = torch.Generator(self.generator.output.weight.device).manual_seed(own_seed)
+            way = in_bars if controls.by_bar else freely if score is None else judged
             for _ in range(_TRIES):
-                ids, told = (in_bars if controls.by_bar else freely if score is None else judged)(rng)
+                ids, told = way(rng)
                 decoded = self.tokenizer.decode(prefix + ids)
                 piece = decoded.piece
                 if primer is not None and not self._holds_loudness and self._own_tempo() is None:
@@ -208,6 +220,9 @@ class Composer:
                     piece = replace(piece, tempos=(Tempo(0, tempo),), program=program)
                     new = new_notes(piece, primer) if controls.keep_primer else piece
                     copied = self.training.longest_run(new) if copies else None
+                    if way is judged and copied is not None and copied.notes > (controls.max_copy or 0):
+                        way = freely  # which takes notes back; here all that was written side by side copies
+                        continue
                     return Composition(piece, tuple(ids), own_seed, decoded.dropped, copied=copied, **told)
             raise RunError("The run writes nothing but rests. Train longer, or sample at a higher temperature.")
 
@@ -235,6 +250,7 @@ class Composer:
         check_candidates(candidates)
         check_controls(controls)
         self._check_program(controls)
+        controls = self._resolved(controls)
         count = len(bars_of(primer.piece))
         kept = frozenset(kept_bars(count, keep, name=primer.piece.name or "the piece"))
         rewriting = Rewriting(primer, kept, self._holds_loudness, self._own_tempo() is None)
@@ -352,6 +368,7 @@ class Composer:
                 most - len(draft.ids),
                 rng=rng,
                 temperature=controls.temperature,
+                cutoff=controls.cutoff or 0.0,
                 top_k=controls.top_k,
                 top_p=controls.top_p,
                 prefixes=[prefix + draft.ids] if prefix or draft.ids else None,
@@ -385,6 +402,9 @@ class Composer:
             weigh=weigh,
             on_token=on_token,
         )
+
+    def _resolved(self, controls: Controls) -> Controls:
+        return controls if controls.cutoff is not None else replace(controls, cutoff=self.cutoff)
 
     @property
     def _holds_loudness(self) -> bool:

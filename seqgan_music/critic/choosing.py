@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_music.compose import bars_of
+from seqgan_music.compose import Controls, bars_of
 from seqgan_music.critic.judging import Critic
 from seqgan_music.critic.sheet import BARS, sheet
+from seqgan_music.evaluate.result import Chosen
 from seqgan_music.music.notes import Piece
 
 Floats = npt.NDArray[np.float64]
@@ -33,6 +36,37 @@ def weakest(critic: Critic, piece: Piece, count: int, after: int = 0) -> list[in
     ranks = critic.by_bar(piece)
     bars = range(after, min(len(ranks), len(bars_of(piece))))
     return sorted(bar + 1 for bar in sorted(bars, key=lambda bar: ranks[bar])[:count])
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A critic that chooses, among so many particles, what new music goes on with: the arguments of `compose`."""
+
+    critic: Critic
+    particles: int
+
+    @classmethod
+    def usual(cls, critic: Critic | None, chosen: Chosen, controls: Controls) -> Guide | None:
+        """Return what a run writes new music with unless told otherwise, as its evaluation decided.
+
+        None where bars have wishes of their own: there the filter is another one, which was not compared.
+        """
+        if critic is None or chosen.particles is None or controls.by_bar:
+            return None
+        return cls(critic, chosen.particles)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `Composer.compose` is to be given."""
+        return {"score": self.score, "candidates": self.particles}
+
+    def score(self, pieces: Sequence[Piece]) -> list[float]:
+        """Return log weights (N,) of unfinished pieces."""
+        return so_far(self.critic, pieces)
+
+    def score_whole(self, pieces: Sequence[Piece]) -> list[float]:
+        """Return log weights (N,) of pieces that are whole."""
+        return whole(self.critic, pieces)
 
 
 class Ranking:

@@ -114,7 +114,8 @@ class Critic:
     def logits(self, sheets: Sequence[Sheet]) -> Floats:
         """Return for each piece so far (N,) the log-odds that its last bars are the folder's, not the generator's.
 
-        Of an unfinished piece the whole bars count; one that has none yet is at 0, as good as any.
+        Of an unfinished piece the whole bars count; one that has none yet is at 0, as good as any. What all bars
+        add up to would be another weight, but one without bound, which endless repetition gathers (docs/log.md).
         """
         windows = [(of, max(0, of.whole - BARS), of.whole) for of in sheets if of.whole]
         found = np.zeros(len(sheets))
@@ -182,6 +183,12 @@ class Critic:
         ranks = self.real.of_bars(self.fits([sheet(piece)])[0])
         # Into the bars after the last onset its note sounds on.
         return ranks + ranks[-1:] * (len(bars_of(piece)) - len(ranks))
+
+
+def knows(run: Path, sha256: str | None) -> bool:
+    """Whether a run has a critic that learnt from what this checkpoint writes. Raises RunError."""
+    critic = Critic.open(run)
+    return critic is not None and critic.told.get("sha256") == sha256
 
 
 def critic_of(run: Path) -> Critic:

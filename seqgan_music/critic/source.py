@@ -12,6 +12,7 @@ from seqgan_music.compose.side_by_side import BLOCK, SILENT
 from seqgan_music.critic.judging import Critic
 from seqgan_music.critic.sheet import sheet
 from seqgan_music.errors import ConfigError
+from seqgan_music.evaluate.result import MOST_PARTICLES
 from seqgan_music.evaluate.sources import Drawn
 from seqgan_music.learning import particle_filter
 from seqgan_music.learning.generator import Generator, Stepper
@@ -20,11 +21,16 @@ from seqgan_music.music.tokenizers import Tokenizer
 from seqgan_music.tokenset import TokenSet
 
 PARTICLES = 8
-MOST_PARTICLES = 1024
 _SIDE_BY_SIDE = 1024
 """Particles held at a time."""
 
 Floats = npt.NDArray[np.float64]
+
+
+def check_particles(particles: int | None) -> None:
+    """Raise ConfigError for a number of particles that cannot be; 0 and None mean no critic, or what is usual."""
+    if not 0 <= (particles or 0) <= MOST_PARTICLES:
+        raise ConfigError(f"--critic must be 0 (without it) to {MOST_PARTICLES}, not {particles}.")
 
 
 class CriticSource:
@@ -37,16 +43,14 @@ class CriticSource:
         critic: Critic,
         particles: int = PARTICLES,
         block: int = BLOCK,
+        cutoff: float = 0.0,
     ) -> None:
-        """Raise ConfigError for a number of particles that cannot be."""
-        if not 1 <= particles <= MOST_PARTICLES:
-            raise ConfigError(f"--critic must be 1 to {MOST_PARTICLES}, not {particles}.")
         self._generator, self._tokenizer, self._critic = generator, tokenizer, critic
-        self._particles, self._block = particles, block
+        self._particles, self._block, self._cutoff = particles, block, cutoff
 
     def draw(self, count: int, length: int, temperature: float, rng: torch.Generator) -> Drawn:
         """Draw from the start id to the end id."""
-        stepper = Stepper(tempered(self._generator, temperature))
+        stepper = Stepper(tempered(self._generator, temperature), cutoff=self._cutoff)
         rows: list[npt.NDArray[np.int64]] = []
         most = max(1, _SIDE_BY_SIDE // self._particles)
         end_id = self._tokenizer.end_id

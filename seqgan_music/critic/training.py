@@ -36,7 +36,7 @@ from seqgan_music.compose import runs
 from seqgan_music.config import CriticConfig
 from seqgan_music.critic import damage
 from seqgan_music.critic.damage import Cut
-from seqgan_music.critic.judging import Critic, Sizes
+from seqgan_music.critic.judging import Critic, Sizes, knows
 from seqgan_music.critic.network import Misfits, Network, Window, batch, misfits, score
 from seqgan_music.critic.ranks import CUTS, Ranks
 from seqgan_music.critic.sheet import BARS, Sheet, sheet
@@ -75,10 +75,12 @@ class Music:
 
 def due(run: Path) -> bool:
     """Whether a run wants a critic and has none of what `sample` uses. Raises RunError, ConfigError."""
-    if configs.load(str(run / "config.toml")).critic.negatives == 0:
-        return False
-    critic = Critic.open(run)
-    return critic is None or critic.told.get("sha256") != _digest(run)
+    return configs.load(str(run / "config.toml")).critic.negatives > 0 and not current(run)
+
+
+def current(run: Path) -> bool:
+    """Whether a run has a critic of what `sample` uses. Raises RunError."""
+    return knows(run, _digest(run))
 
 
 def learn(run: Path, show: Show) -> Critic:
@@ -98,7 +100,8 @@ def learn(run: Path, show: Show) -> Critic:
             splits = Splits.load(run / "tokens.npz").at_most(
                 training=most.training_pieces, held_out=most.held_out_pieces
             )
-            critic = train(splits, tokenizer, generator, config.critic, config.seed, show)
+            cutoff = config.sampling.cutoff
+            critic = train(splits, tokenizer, generator, config.critic, config.seed, show, cutoff)
             critic.told |= {"generator": chosen.name, "sha256": _digest(run)}
             critic.save(run)
     finally:
@@ -113,10 +116,16 @@ def _digest(run: Path) -> str | None:
 
 
 def train(
-    splits: Splits, tokenizer: Tokenizer, generator: Generator, config: CriticConfig, seed: int, show: Show
+    splits: Splits,
+    tokenizer: Tokenizer,
+    generator: Generator,
+    config: CriticConfig,
+    seed: int,
+    show: Show,
+    cutoff: float = 0.0,
 ) -> Critic:
-    """Train the critic of a generator. A function of its arguments alone."""
-    music = gather(splits, tokenizer, generator, config, seed, show)
+    """Train the critic of a generator, sampled with a cut-off. A function of its arguments alone."""
+    music = gather(splits, tokenizer, generator, config, seed, show, cutoff)
     for name, sheets in vars(music).items():
         if not sheets:
             raise RunError(f"There is too little music for a critic: none is {name.replace('_', ' for its ')}.")
@@ -142,11 +151,17 @@ def train(
 
 
 def gather(
-    splits: Splits, tokenizer: Tokenizer, generator: Generator, config: CriticConfig, seed: int, show: Show
+    splits: Splits,
+    tokenizer: Tokenizer,
+    generator: Generator,
+    config: CriticConfig,
+    seed: int,
+    show: Show,
+    cutoff: float = 0.0,
 ) -> Music:
     """Read the splits, and draw the generator's pieces."""
     rng = torch.Generator(generator.output.weight.device).manual_seed(seed + 1)
-    stepper = Stepper(generator)
+    stepper = Stepper(generator, cutoff=cutoff)
     length = MOST_TOKENS if tokenizer.end_id is not None else int(splits.train.lengths.max())
     wanted = config.negatives + 2 * config.held_out
     rows: list[np.ndarray] = []

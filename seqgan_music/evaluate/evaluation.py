@@ -20,13 +20,13 @@ import numpy as np
 from seqgan_music import __version__, run_folders
 from seqgan_music import config as configs
 from seqgan_music.config import Config
-from seqgan_music.critic.judging import critic_of
-from seqgan_music.critic.source import CriticSource
+from seqgan_music.critic.judging import critic_of, knows
+from seqgan_music.critic.source import PARTICLES, CriticSource, check_particles
 from seqgan_music.errors import InputError, RunError
 from seqgan_music.evaluate import phases as run_phases
 from seqgan_music.evaluate import result, verdicts
 from seqgan_music.evaluate.bootstrap import Estimate, Measured, between_runs
-from seqgan_music.evaluate.figures import Row, catalogue, measure
+from seqgan_music.evaluate.figures import Reference, Row, catalogue, measure
 from seqgan_music.evaluate.ground import PLAIN, Ground, Options
 from seqgan_music.evaluate.material import Material
 from seqgan_music.evaluate.phases import Phase
@@ -98,7 +98,7 @@ class Opened:
                 f"{self.folder}: checkpoint '{phase.checkpoint}' has {generator.vocabulary_size} tokens,"
                 f" vocabulary.json {len(self.tokenizer.vocabulary)}: they are of different runs."
             )
-        return GeneratorSource(generator, self.tokenizer.end_id)
+        return GeneratorSource(generator, self.tokenizer.end_id, self.config.sampling.cutoff)
 
 
 @dataclass
@@ -117,6 +117,8 @@ class Evaluation:
     reads: list[str] = field(default_factory=list)
     """When the test split was read, each time."""
     seconds: float = 0.0
+    cutoff: float = 0.0
+    """No token less likely than this was drawn; of several runs, the first one's."""
 
     @property
     def bits(self) -> str:
@@ -245,6 +247,7 @@ class Evaluation:
                 "bars_a_window": BARS,
             },
             "temperatures": list(ground.options.grid),
+            "cutoff": self.cutoff,
             "metrics": [asdict(one) for one in catalogue(ground.test.unit_name)],
             "rows": [self._row(entry) for entry in self.entries],
             "differences": list(self.differences()),
@@ -282,16 +285,18 @@ def evaluate(
     options: Options,
     *,
     against: Path | None = None,
-    particles: int | None = None,
+    critic: int | None = None,
     show: Show = _quietly,
 ) -> Evaluation:
-    """Evaluate one run on its test split, or on the music in `against`, and choose the phase to sample from.
+    """Evaluate one run on its test split, or on the music in `against`, and choose what `sample` does.
 
-    With `particles` there is a row more at T=1: the chosen phase with the run's critic at work on so many. `show`
-    is told what is being done. Raises RunError for a run that cannot be used, InputError for such music.
+    `critic` is the number of particles of the row with the run's critic (`add_critic`), 0 for none; None means 8
+    where the run has one of the chosen phase. `show` is told what is being done. Raises RunError for a run that
+    cannot be used, ConfigError for a number that cannot be, InputError for such music.
     """
     run = Opened.of(folder)
-    if particles is not None:
+    check_particles(critic)
+    if critic:
         critic_of(run.folder)  # it is missed before minutes of work
     found = _begin([run], options, against, show)
     if run.phases[0].number is None:
@@ -319,11 +324,37 @@ def evaluate(
         "why": why,
     }
     found.copies = _longest_copies(found.ground, chosen.name, materials[chosen.name])
-    if particles is not None:
-        source = CriticSource(run.generator(chosen).generator, run.tokenizer, critic_of(run.folder), particles)
-        found.add(f"{chosen.name} with critic", chosen.number, [source], show, (PLAIN,))
     found.seconds = time.perf_counter() - found.started
+    if critic or (critic is None and knows(folder, chosen.sha256)):
+        add_critic(found, critic or PARTICLES, show=show)
     return found
+
+
+def add_critic(found: Evaluation, particles: int = PARTICLES, *, show: Show = _quietly) -> None:
+    """Add what the chosen phase writes with the run's critic and so many particles; choose whether `sample` does.
+
+    What the critic keeps is less diverse than what is plainly drawn: the temperatures are those from 1 up.
+    Raises RunError where the run has no critic of that phase.
+    """
+    (folder,), choice = found.runs, found.chosen
+    assert choice is not None
+    started, run = time.perf_counter(), Opened.of(folder)
+    phase = next(one for one in run.phases if one.checkpoint == choice["checkpoint"])
+    cutoff = run.config.sampling.cutoff
+    generator = run.generator(phase).generator
+    source = CriticSource(generator, run.tokenizer, critic_of(folder), particles, cutoff=cutoff)
+    name = f"{phase.name}+critic"
+    at = [temperature for temperature in found.ground.options.grid if temperature >= PLAIN]
+    material = found.add(name, phase.number, [source], show, at)
+    show("choosing whether the critic does")
+    reference = found.ground.on_validation(found.ground.options.resamples)
+    guided, plain = (_figures(found.ground, reference, run, one) for one in (source, run.generator(phase)))
+    helps, why = run_phases.helps(guided, plain, found.bits)
+    choice["why"] += f"; {why}"
+    choice["particles"] = particles if helps else None
+    if helps:
+        found.copies = _longest_copies(found.ground, name, material)
+    found.seconds += time.perf_counter() - started
 
 
 def compare(folders: Sequence[Path], options: Options, *, show: Show = _quietly) -> Evaluation:
@@ -365,21 +396,26 @@ def _begin(runs: Sequence[Opened], options: Options, against: Path | None, show:
     split = "test" if against is None else f"against {against.name}"
     found = Evaluation.begin(ground, [run.folder for run in runs], split, started, show)
     found.notes += first.left_out()
+    found.cutoff = first.config.sampling.cutoff
     return found
 
 
 def _choose(ground: Ground, run: Opened) -> tuple[Phase, str]:
-    """Compare the phases on the validation split, at T=1, with samples that nothing else sees."""
-    figures: dict[str, Mapping[str, Measured]] = {}
-    bits = f"bits_per_{ground.test.unit_name}"
-    for phase in run.phases if len(run.phases) > 1 else ():
-        source = run.generator(phase)
-        row = measure(ground.draw(source, PLAIN, seed=1), ground.validation)
-        nll = float(source.nll(run.splits.validation, PLAIN).sum()) / math.log(2)
-        figures[phase.name] = row.figures | {
-            bits: Measured(nll / int(run.splits.validation.units.sum()), np.zeros(0))
-        }
-    return run_phases.choose(run.phases, figures, bits)
+    """Compare the phases on the validation split."""
+    compared = run.phases if len(run.phases) > 1 else ()
+    reference = ground.on_validation()
+    figures = {phase.name: _figures(ground, reference, run, run.generator(phase)) for phase in compared}
+    return run_phases.choose(run.phases, figures, f"bits_per_{ground.test.unit_name}")
+
+
+def _figures(ground: Ground, validation: Reference, run: Opened, source: Source) -> Mapping[str, Measured]:
+    """Return a source's figures on the validation split, at T=1, with samples that nothing else sees."""
+    row = measure(ground.draw(source, PLAIN, seed=1), validation)
+    nll = source.nll(run.splits.validation, PLAIN)
+    if nll is None:
+        return row.figures
+    bits = float(nll.sum()) / math.log(2) / int(run.splits.validation.units.sum())
+    return row.figures | {f"bits_per_{ground.test.unit_name}": Measured(bits, np.zeros(0))}
 
 
 def _longest_copies(ground: Ground, name: str, material: Material) -> list[Document]:

@@ -4,6 +4,9 @@ The choice is made on the validation split, with samples that nothing else sees.
 the one chosen so far only where it is better in Fréchet distance and no worse in what could hide behind that: AUC
 (by more than 0.01), bits a note (2%), copied share (2 points). So maximum likelihood stays unless something speaks
 against it.
+
+The critic has a say in `sample` where with it Fréchet distance or AUC is better beyond doubt (95%), neither is
+worse beyond doubt, and the other figures are no worse: unlike a phase, it makes writing slower.
 """
 
 from __future__ import annotations
@@ -84,20 +87,40 @@ def choose(phases: Sequence[Phase], figures: Mapping[str, Mapping[str, Measured]
     return chosen, f"on the validation split: {'; '.join(reasons)}"
 
 
+def helps(guided: Mapping[str, Measured], plain: Mapping[str, Measured], bits: str) -> tuple[bool, str]:
+    """Return whether a phase writes better with its critic, and why, by figures on the validation split."""
+    found = {
+        name: (guided[figure] - plain[figure]).estimate()
+        for figure, name in (("frechet", "Fréchet distance"), ("c2st_auc", "AUC"))
+        if figure in guided and figure in plain
+    }
+    told = " and ".join(f"{name} differs by {d}" for name, d in found.items()) or "there is too little to compare"
+    trouble = _other_trouble(guided, plain, bits)
+    if trouble is None and any(d.below for d in found.values()) and not any(d.above for d in found.values()):
+        return True, f"its critic chooses: with it {told}, and no other figure is worse"
+    return False, f"its critic does not choose: with it {told}{f', and {trouble}' if trouble else ''}"
+
+
 def _trouble(mine: Mapping[str, Measured], other: Mapping[str, Measured], bits: str) -> str | None:
     """Say what keeps a phase from taking another's place, or None."""
     if "frechet" not in mine or "frechet" not in other:
         return "there is too little music to compare"
     if not mine["frechet"].value < other["frechet"].value:
         return f"Fréchet distance {mine['frechet'].value:.2f}, not below {other['frechet'].value:.2f}"
+    if "c2st_auc" in mine and "c2st_auc" in other and not mine["c2st_auc"].value <= other["c2st_auc"].value + AUC:
+        return f"AUC {mine['c2st_auc'].value:.3f} is above {other['c2st_auc'].value:.3f}"
+    return _other_trouble(mine, other, bits)
+
+
+def _other_trouble(mine: Mapping[str, Measured], other: Mapping[str, Measured], bits: str) -> str | None:
+    """Say what is worse of that which could hide behind a better distance."""
     for figure, name, factor, margin in (
-        ("c2st_auc", "AUC", 1.0, AUC),
         (bits, bits.replace("_per_", " a "), 1.0 + BITS, 0.0),
         ("copied_share", "copied share", 1.0, COPIED),
     ):
         if figure in mine and figure in other and not mine[figure].value <= other[figure].value * factor + margin:
             return f"{name} {mine[figure].value:.3f} is above {other[figure].value:.3f}"
     for figure in ("entropy", "distinct_4"):
-        if mine[figure].value < LEAST_DIVERSITY * other[figure].value:
+        if figure in mine and figure in other and mine[figure].value < LEAST_DIVERSITY * other[figure].value:
             return f"{figure.replace('_', '-')} fell to {mine[figure].value:.2f}"
     return None

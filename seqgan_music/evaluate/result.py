@@ -15,17 +15,20 @@ from seqgan_music.files import replacing
 
 FILE = "evaluation.json"
 FORMAT = 1
+MOST_PARTICLES = 1024
+"""Written side by side for one piece."""
 
 _CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The checkpoint that `sample` uses, and why."""
+    """The checkpoint that `sample` uses, and why; among how many particles its critic chooses, if it does."""
 
     checkpoint: str
     name: str
     why: str
+    particles: int | None = None
 
 
 BEST = Chosen("best", "best", "the best by held-out loss; no evaluation has compared it with the other phases")
@@ -54,7 +57,15 @@ def chosen(run: Path) -> Chosen:
     saved = read_object(run / _CHECKPOINTS / f"{Path(name).name}.json")
     if saved is None or digest is None or saved.get("sha256") != digest:
         return BEST
-    return Chosen(Path(name).name, label, why)
+    particles = choice.get("particles")
+    known = type(particles) is int and 1 <= particles <= MOST_PARTICLES
+    return Chosen(Path(name).name, label, why, particles if known else None)
+
+
+def lacks_critic(run: Path) -> bool:
+    """Whether there is an evaluation that no critic had a part in."""
+    choice = (read(run) or {}).get("chosen")
+    return isinstance(choice, dict) and "particles" not in choice
 
 
 def read_object(path: Path) -> dict[str, Any] | None:

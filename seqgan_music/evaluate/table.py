@@ -16,7 +16,7 @@ WIDTH = 100
 NONE = "–"
 """Stands where there is no figure."""
 
-_NAME = 12
+_NAME = 14
 
 
 def terminal(found: Evaluation) -> str:
@@ -55,6 +55,7 @@ def _lines(found: Evaluation) -> Iterator[str]:
     yield from _wrapped(
         f"bits a {ground.test.unit_name}; Fréchet, W1, AUC, lag: lower is better; overl, valid: higher; the others:"
         " as real. real: other held-out pieces, the floor. copies: training pieces passed off as new."
+        + (f" No token less likely than {found.cutoff:g} was drawn; bits are of all." if found.cutoff else "")
     )
     yield from _plain_temperature(found)
     yield from _judged(found)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seqgan_music import config as configs
-from seqgan_music.compose import DEFAULT_BARS, Composer, bars_of
+from seqgan_music.compose import AS_IT_COMES, DEFAULT_BARS, Composer, bars_of
 from seqgan_music.critic import Critic
+from seqgan_music.critic.choosing import Guide
 from seqgan_music.music import corpus
 from seqgan_music.music.formats.audio import audio_bytes
 from seqgan_music.music.metrics.originality import Index
@@ -61,7 +62,7 @@ class Sample:
 
 
 def samples(run: Path, count: int, seed: int, show: Callable[[str], None]) -> list[Sample]:
-    """Compose `count` pieces at temperature 1 and take one from the test split, 16 bars each. Raises RunError."""
+    """Compose `count` pieces as `sample` does and take one from the test split, 16 bars each. Raises RunError."""
     import torch
 
     composer = Composer.open(run)
@@ -69,7 +70,10 @@ def samples(run: Path, count: int, seed: int, show: Callable[[str], None]) -> li
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one sequence at a time is too little work to share
     try:
-        composed = composer.compose(count=count, seed=seed) if count else []
+        critic = Critic.open(run)
+        guide = Guide.usual(critic, composer.chosen, AS_IT_COMES)
+        guided = guide.arguments if guide else {}
+        composed = composer.compose(count=count, seed=seed, **guided) if count else []
     finally:
         torch.set_num_threads(threads)
     names = corpus.labels(run / "scan.json")
@@ -77,8 +81,8 @@ def samples(run: Path, count: int, seed: int, show: Callable[[str], None]) -> li
     splits = Splits.load(run / "tokens.npz").at_most(training=most.training_pieces, held_out=most.held_out_pieces)
     train = corpus.pieces(splits.train, composer.tokenizer, names)
     index = Index(train)
-    critic = Critic.open(run)
     source = f"phase {composer.chosen.name}" if composer.chosen.name != "best" else "the best checkpoint"
+    source += " with its critic" if guide else ""
 
     def sample(title: str, told: str, piece: Piece, *, real: bool = False) -> Sample:
         judged = critic.judge(piece) if critic is not None else None

@@ -225,6 +225,8 @@ def _basis(evaluation: Mapping[str, Any]) -> str:
         parts.append(f"{data['test_pieces']:,} held-out pieces with {data['test_windows']:,} windows of 16 bars")
     if "windows_compared" in data:
         parts.append(f"{data['windows_compared']:,} windows compared in every row")
+    if isinstance(cutoff := evaluation.get("cutoff"), float) and cutoff > 0:
+        parts.append(f"no token less likely than {cutoff:g} was drawn, bits are of all")
     parts.append(f"split: {evaluation.get('split', 'test')}, seed {evaluation.get('seed', '')}")
     read = len(evaluation.get("read", ()))
     again = (

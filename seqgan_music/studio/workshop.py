@@ -198,20 +198,26 @@ class Workshop:
         title = f"after {uploaded.name}" if uploaded else ""
 
         def work(job: Job) -> None:
+            from seqgan_music.critic.choosing import Guide
+
             _ready(opened)
             primer = self._held(uploaded, opened) if uploaded else None
             primed = primer.full_bars if primer and controls.keep_primer else 0
+            guide = Guide.usual(opened.critic, opened.composer.chosen, controls)
+            guided = guide.arguments if guide else {}
             for number in range(count):
                 several = []
                 for other in range(best_of):
                     before, own = job.steps, (first + number + other * _APART) % SEED_LIMIT
-                    several += opened.composer.compose(controls, seed=own, primer=primer, on_token=job.step)
+                    several += opened.composer.compose(
+                        controls, seed=own, primer=primer, on_token=job.step, **guided
+                    )
                     opened.learn("compose", bars, job.steps - before)
                     left = (count - number) * best_of - other - 1
                     job.expected = job.steps + opened.expected("compose", left * bars)
                 scores = ranking.scores([one.piece for one in several]).tolist() if ranking else [0.0]
                 written = several[scores.index(max(scores))]
-                line = _line(opened, controls, written.seed, uploaded)
+                line = _line(opened, controls, written.seed, uploaded, guide.particles if guide else None)
                 best = f"best of {best_of}" if best_of > 1 else ""
                 told = ", ".join(text for text in (title, best) if text)
                 made = self._candidate(opened, written, controls, title=told, line=line, primed=primed)
@@ -411,7 +417,7 @@ def _liking(opened: OpenRun, piece: Piece) -> float | None:
     return None
 
 
-def _line(opened: OpenRun, controls: Controls, seed: int, uploaded: Uploaded | None) -> str:
+def _line(opened: OpenRun, controls: Controls, seed: int, uploaded: Uploaded | None, particles: int | None) -> str:
     """Return the command that writes the same piece."""
     values = {
         "run": opened.folder.resolve().name,
@@ -426,6 +432,7 @@ def _line(opened: OpenRun, controls: Controls, seed: int, uploaded: Uploaded | N
         "range": controls.pitch_range.text if controls.pitch_range else None,
         "primer": uploaded.name if uploaded else None,
         "max-copy": controls.max_copy,
+        "critic": particles,
         "seed": seed,
     }
     words = ["seqgan-music", "sample"]
