@@ -202,6 +202,25 @@ def test_a_walk_through_the_grammar_ends_after_the_bars_and_with_the_pitches_ask
         assert bars_heard(decoded.piece) == bars
 
 
+@pytest.mark.parametrize("options", [{}, {"keys": True, "returns": 4}, {"velocity_bins": 3}])
+def test_an_upbeat_is_not_counted_where_that_is_asked_for(options: dict[str, object]) -> None:
+    tokenizer, seen = create("note_event", options, 12), set[bool]()
+    for seed in range(30):
+        ids = walk(tokenizer.grammar(bars=3, upbeat=True), seed)
+        piece = tokenizer.decode(ids).piece
+        first = next(iter(piece.bars()))
+        upbeat = first.length <= 2 * piece.notes[0].onset < 2 * first.length
+        seen.add(upbeat)
+        assert bars_heard(piece) == 3 + upbeat
+        # What is written already says as much as what is to come.
+        follows = tokenizer.grammar(bars=3, upbeat=True)
+        for place, token in enumerate(ids[:-1]):
+            follows.advance(token)
+            again = tokenizer.grammar(bars=3, upbeat=True, prefix=ids[: place + 1])
+            assert np.array_equal(follows.allowed(), again.allowed())
+    assert seen == {False, True}
+
+
 @every_tokenizer
 @pytest.mark.parametrize("ticks", [1, 5, 48, 100, 500])
 def test_a_walk_through_the_grammar_ends_by_the_ticks_asked_for(tokenizer: Tokenizer, ticks: int) -> None:

@@ -20,7 +20,7 @@ _OPTIONS = (
     click.option(
         "--top-p", default=1.0, show_default=True, help="Only the likeliest tokens of joint probability P."
     ),
-    click.option("--bars", type=int, help="New bars, however many.  [default: 16]"),
+    click.option("--bars", type=int, help="New bars, however many.  [default: 16, and an upbeat]"),
     click.option("--seconds", type=float, help="Length of what is new, instead of --bars."),
     click.option(
         "--tempo", type=float, help="Quarter notes a minute; the primer's or the training music's unless given."
@@ -55,14 +55,12 @@ def with_controls(function: Callable[..., None]) -> Callable[..., None]:
 
 def settings(controls: Controls) -> dict[str, Any]:
     """Return them as options without their dashes; None is an option that need not be given."""
-    from seqgan_music.compose import DEFAULT_BARS
-
     return {
         "temperature": controls.temperature,
         "cutoff": controls.cutoff,
         "top-k": controls.top_k or None,
         "top-p": controls.top_p if controls.top_p < 1 else None,
-        "bars": None if controls.seconds else controls.bars or DEFAULT_BARS,
+        "bars": controls.bars,
         "seconds": controls.seconds,
         "tempo": controls.tempo,
         "program": controls.program,

@@ -128,7 +128,7 @@ def command(
         shown = files_named(own)
         if not as_json:
             click.echo(
-                f"{shown}: {result['bars']} bars, {result['notes']} notes, "
+                f"{shown}: {_bars(composition, controls)}, {result['notes']} notes, "
                 f"{result['seconds']:.1f} seconds, {_changed(composition)}{why_chosen(why)}seed {composition.seed}"
             )
             if controls.max_copy is not None:
@@ -147,6 +147,15 @@ def _bars_of_candidates(controls: Controls, primer: Primer | None) -> int | None
     if primer is not None or controls.seconds is not None:
         return len(bars_of(primer.piece)) if primer else None
     return controls.bars or DEFAULT_BARS
+
+
+def _bars(composition: Composition, controls: Controls) -> str:
+    """Say how many bars there are; of a length that nobody asked for, without the upbeat."""
+    from seqgan_music.compose import DEFAULT_BARS, bars_of
+
+    count = len(bars_of(composition.piece))
+    alone = controls.bars is None and controls.seconds is None and composition.changed is None
+    return f"{DEFAULT_BARS} bars and an upbeat" if alone and count == DEFAULT_BARS + 1 else f"{count} bars"
 
 
 def _changed(composition: Composition) -> str:

@@ -148,6 +148,7 @@ class Composer:
             beats = -(-new_ticks // ticks_per_beat)
         else:
             length["bars"] = bars + (primer.full_bars if primer else 0)
+            length["upbeat"] = controls.bars is None and primer is None  # who asks for a number gets that number
             beats = 8 * bars
 
         import torch

@@ -31,7 +31,7 @@ class Controls:
     top_p: float = 1.0
     """Only the fewest tokens of that joint probability; 1 is off."""
     bars: int | None = None
-    """Length of what is new."""
+    """Length of what is new; unless given 16, an upbeat not counted (`note_event` can tell one)."""
     seconds: float | None = None
     """Length of what is new, instead of `bars`."""
     tempo: float | None = None

@@ -424,7 +424,7 @@ def _line(opened: OpenRun, controls: Controls, seed: int, uploaded: Uploaded | N
         "temperature": controls.temperature,
         "top-k": controls.top_k or None,
         "top-p": controls.top_p if controls.top_p < 1 else None,
-        "bars": controls.bars or DEFAULT_BARS,
+        "bars": controls.bars,
         "tempo": controls.tempo,
         "program": controls.program,
         "key": controls.key.name if controls.key else None,

@@ -161,10 +161,13 @@ class Tokenizer(Protocol):
         ticks: int | None = None,
         pitches: Collection[int] | None = None,
         prefix: Sequence[int] = (),
+        upbeat: bool = False,
     ) -> Grammar:
         """Return a grammar after `prefix`, that ends after `bars` bars or `ticks` ticks, of `pitches` only.
 
-        Bars and ticks count from the start of the piece, prefix included; an end in the prefix is not taken.
+        With `upbeat` there is a bar more where the piece begins in the second half of its first one and the
+        tokenizer can tell. Bars and ticks count from the start of the piece, prefix included; an end in the prefix
+        is not taken.
         Without them the language is what `decode` takes whole. Raises ConfigError where no piece can be.
         """
         ...

@@ -99,8 +99,11 @@ class EventGrammar(ABC, Generic[L, E]):
         """Whether what comes next is of an instrument that is there and has pitches."""
         return True
 
-    def constrain(self, bars: int | None, ticks: int | None, asked: int) -> None:
-        """From here on: so many bars, ticks and this bit set of pitches; as much more as what is there needs."""
+    def constrain(self, bars: int | None, ticks: int | None, asked: int, *, upbeat: bool = False) -> None:
+        """From here on: so many bars, ticks and this bit set of pitches; as much more as what is there needs.
+
+        `upbeat` says that an upbeat is not counted; languages that cannot tell one count all bars.
+        """
         self._bounded = bars is not None or ticks is not None
         needs, begins = self._least()
         if bars is not None:

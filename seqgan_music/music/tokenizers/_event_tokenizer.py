@@ -104,9 +104,11 @@ class EventTokenizer(ABC, Generic[L, E, G]):
         ticks: int | None = None,
         pitches: Collection[int] | None = None,
         prefix: Sequence[int] = (),
+        upbeat: bool = False,
     ) -> G:
         """Return a grammar after `prefix`, that ends after `bars` bars or `ticks` ticks, of `pitches` only.
 
+        With `upbeat` an upbeat is not counted among the bars, where the language writes in the order of onsets.
         Both count from the start of the piece, prefix included. The last notes of a piece of N bars sound in bar N,
         and none sounds after it. When END_OF_PIECE is open is the language's to say. Drums have no pitch.
         A prefix is taken as it is, whatever its pitches and length, without its END_OF_PIECE.
@@ -124,7 +126,7 @@ class EventTokenizer(ABC, Generic[L, E, G]):
         for token in prefix:
             if token != self.end_id:
                 grammar.advance(token)
-        grammar.constrain(bars, ticks, asked)
+        grammar.constrain(bars, ticks, asked, upbeat=upbeat)
         return grammar
 
     def last_bar(self, ids: Sequence[int]) -> tuple[int, int]:

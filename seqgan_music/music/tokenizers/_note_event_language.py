@@ -42,6 +42,14 @@ class NoteEventGrammar(EventGrammar[Layout, Event]):
         self._opened = False  # whether a BAR has opened the bar and nothing has begun in it
         self._heard: dict[int, int] = {}  # ticks of each bar in which something begins
         self._layered = False  # whether a group ever began before the end of the one before it
+        self._upbeat = False  # whether the first note decides that there is a bar more
+
+    def constrain(self, bars: int | None, ticks: int | None, asked: int, *, upbeat: bool = False) -> None:
+        """Constrain it as every language, and count no upbeat among the bars where that is asked for."""
+        if upbeat and bars is not None and self._heard:
+            bars += self._is_upbeat(self.groups[0].onset if self.groups else self.onset)
+        super().constrain(bars, ticks, asked)
+        self._upbeat = upbeat and bars is not None and not self._heard
 
     @property
     def begun(self) -> bool:
@@ -166,6 +174,15 @@ class NoteEventGrammar(EventGrammar[Layout, Event]):
         self._layered = self._layered or onset < self.cursor
         if onset != self.onset:
             self.onset, self._used = onset, 0
+        if self._upbeat:
+            self._upbeat = False
+            self._most_bars += self._is_upbeat(onset)
+
+    def _is_upbeat(self, onset: int) -> bool:
+        """Whether a piece begins with an upbeat whose first note is there: in the second half of the first bar."""
+        _, meter = self.meters[0]
+        ticks = self._layout.bar_ticks[meter]
+        return ticks <= 2 * onset < 2 * ticks
 
     def _next_bar(self) -> None:
         super()._next_bar()

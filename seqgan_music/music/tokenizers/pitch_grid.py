@@ -137,11 +137,13 @@ class PitchGrid:
         ticks: int | None = None,
         pitches: Collection[int] | None = None,
         prefix: Sequence[int] = (),
+        upbeat: bool = False,
     ) -> PitchGridGrammar:
         """Return a grammar after `prefix`, that ends after `bars` bars of 4/4 or `ticks` ticks, of `pitches` only.
 
         Both count from the start of the piece, prefix included, and end with the step that completes them; the
-        shorter holds. One note is sure. Without either there is no end, as there is no id for it: cut at `length`.
+        shorter holds. Steps know no upbeat. One note is sure. Without either there is no end, as there is no id for
+        it: cut at `length`.
         Raises ConfigError where no piece can be: no bar, no tick, no pitch of the 88.
         """
         bar = _BEATS_A_BAR * self.ticks_per_beat
