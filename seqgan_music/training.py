@@ -26,7 +26,7 @@ from seqgan_music.learning import checkpoint, devices, discriminators, methods
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.ranks import ALONE, Ranks
 from seqgan_music.learning.sampling import sample
-from seqgan_music.learning.trainer import Listener, Trainer
+from seqgan_music.learning.trainer import Line, Listener, Trainer
 from seqgan_music.music import corpus, embedded, scan_files, tokenizers, vocabulary
 from seqgan_music.music.formats.midi import write_midi
 from seqgan_music.music.notes import DEFAULT_QPM, Tempo
@@ -140,19 +140,22 @@ class Run:
         out: Path | None = None,
         device: torch.device,
         minutes: float | None = None,
-        say: Callable[[str], None] = log.info,
+        say: Callable[[str], object] = log.info,
+        bars: bool = True,
         ranks: Ranks = ALONE,
     ) -> Run:
         """Scan `music` (None: the embedded corpus), plan, and write a new run folder. Raises SeqganMusicError.
+
+        `bars` shows how far reading is on stderr, where that is a terminal.
 
         Of several `ranks` the first does it alone, with a worker process on every core: more of them would read the
         same files on the same cores. It plans by its own share of a step. Then all open what it wrote.
         """
         if ranks.size == 1:
-            return cls._begin(music, config, out, device, minutes, say, ranks)
+            return cls._begin(music, config, out, device, minutes, say, bars, ranks)
 
         def alone() -> str:
-            return str(cls._begin(music, config, out, device, minutes, say, ranks.rehearsal()).folder)
+            return str(cls._begin(music, config, out, device, minutes, say, bars, ranks.rehearsal()).folder)
 
         return cls.open(Path(ranks.by_first(alone)), device, ranks)
 
@@ -164,7 +167,8 @@ class Run:
         out: Path | None,
         device: torch.device,
         minutes: float | None,
-        say: Callable[[str], None],
+        say: Callable[[str], object],
+        bars: bool,
         ranks: Ranks,
     ) -> Run:
         if minutes is not None and not minutes > 0:
@@ -175,13 +179,13 @@ class Run:
         rated = rewards.rated(config)
         say(f"Device: {devices.describe(device)}")
         if music is None:
-            music = embedded.default_folder(progress=True)
-        scan = corpus.scan(music, config.corpus, progress=True)
+            music = embedded.default_folder(progress=bars)
+        scan = corpus.scan(music, config.corpus, progress=bars)
         say(scan.table())
         tokenizer = tokenizers.create(
             config.tokenizer.name, config.tokenizer.options, config.corpus.reading.ticks_per_beat
         )
-        splits, changed = corpus.tokenize(scan, config.corpus, tokenizer, progress=True)
+        splits, changed = corpus.tokenize(scan, config.corpus, tokenizer, progress=bars)
         config = rewards.aimed(config, tokenizer, splits.train)
         with run_folders.new_folder(out, _FILES) as folder, _enough_memory():
             rewards.keep(rated, folder)
@@ -216,7 +220,7 @@ class Run:
             run.trainer.resume()
         return run
 
-    def plan(self, minutes: float | None, say: Callable[[str], None]) -> None:
+    def plan(self, minutes: float | None, say: Callable[[str], object]) -> None:
         """Measure a few steps, say how long the run will take, and shorten it to `minutes` where it is longer."""
         say("Measuring a step of each kind")
         expected = self.trainer.expected_seconds()
@@ -278,6 +282,53 @@ class Run:
                 f"Weights: {models}",
             ]
         )
+
+
+class Teller:
+    """A listener: lets a few samples be heard at each evaluation, and tells in lines how a run goes.
+
+    `on_evaluation` is given what was measured.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        say: Callable[[str], object],
+        on_evaluation: Callable[[dict[str, Any]], object] = lambda line: None,
+    ) -> None:
+        self.run, self.say, self.on_evaluation = run, say, on_evaluation
+        self.rounds = (0, 0)
+        """Done of this phase, and of how many."""
+
+    def phase(self, number: int, name: str, rounds: int, done: int) -> None:
+        """A phase begins, or goes on."""
+        self.rounds = (done, rounds)
+        phases = len(self.run.config.phases)
+        self.say(f"Phase {number + 1} of {phases}: {name}, {rounds} rounds" + (f", {done} done" if done else ""))
+
+    def progress(self, measures: dict[str, float]) -> None:
+        """A small step is done."""
+
+    def evaluated(self, line: Line, generator: Generator, is_best: bool) -> None:
+        """A round is measured."""
+        self.rounds = (line["round"], self.rounds[1])
+        self.run.write_samples(generator, f"{line['phase']}-{line['method']}-{line['round']:04}")
+        bits = next(value for name, value in line.items() if name.startswith("validation_bits"))
+        unit = self.run.splits.train.unit_name
+        text = (
+            f"  round {line['round']:>3}/{self.rounds[1]}  held-out {line['validation_nats']:.4f} nats a token,"
+            f" {bits:.3f} bits a {unit}  entropy {line['entropy']:.2f}  distinct-4 {line['distinct_4']:.2f}"
+        )
+        if "d_accuracy" in line and line["round"] > 0:
+            text += f"  D acc {line['d_accuracy']:.2f} bound {line['d_bound']:+.2f}"
+            if "reward" in line:
+                text += f"  reward {line['reward']:.3f}"
+        self.say(text + ("  *" if is_best else ""))
+        self.on_evaluation(dict(line))
+
+    def note(self, text: str) -> None:
+        """Something that people must know has happened."""
+        self.say(f"  {text}")
 
 
 def _scaled(phase: ChoiceConfig, share: float) -> ChoiceConfig:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import pieces
 
-from seqgan_music.music.metrics.originality import Index, Run, copied_share, copy_limit, novelty
+from seqgan_music.music.metrics.originality import CopiedRun, Index, copied_share, copy_limit, novelty
 from seqgan_music.music.notes import Meter, Note, Piece
 
 
@@ -144,7 +144,7 @@ def test_bars_are_counted_from_one_in_each_pieces_own_meter_and_grid() -> None:
     run = Index([waltz]).longest_run(
         Piece((Note(0, 40, 7), *(Note(99 + n.onset // 40, n.pitch, 12) for n in waltz.notes[9:20])))
     )
-    assert run == Run(11, 1, 5, "waltz", 0, 4, 0)
+    assert run == CopiedRun(11, 1, 5, "waltz", 0, 4, 0)
     assert str(run) == "11 notes from bar 5 on are those of waltz from bar 4 on"
     assert str(replace(run, transposed=-1)).endswith(", 1 semitone lower")
     assert str(replace(run, transposed=2)).endswith(", 2 semitones higher")

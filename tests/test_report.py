@@ -270,7 +270,7 @@ def test_the_command_evaluates_first_unless_told_not_to(
 
     asked = []
     monkeypatch.setattr(
-        "seqgan_music.evaluate.evaluation.evaluate", lambda run, options, show: asked.append(run) or Found()
+        "seqgan_music.evaluate.evaluation.evaluate", lambda run, *_, **__: asked.append(run) or Found()
     )
     page = tmp_path / "page.html"
     arguments = [str(without_evaluation), "--samples", "0", "--out", str(page)]

@@ -53,24 +53,6 @@ def with_controls(function: Callable[..., None]) -> Callable[..., None]:
     return collected
 
 
-def settings(controls: Controls) -> dict[str, Any]:
-    """Return them as options without their dashes; None is an option that need not be given."""
-    return {
-        "temperature": controls.temperature,
-        "cutoff": controls.cutoff,
-        "top-k": controls.top_k or None,
-        "top-p": controls.top_p if controls.top_p < 1 else None,
-        "bars": controls.bars,
-        "seconds": controls.seconds,
-        "tempo": controls.tempo,
-        "program": controls.program,
-        "key": controls.key.name if controls.key else None,
-        "density": controls.density.text if controls.density else None,
-        "range": controls.pitch_range.text if controls.pitch_range else None,
-        "max-copy": controls.max_copy,
-    }
-
-
 def _names() -> list[str]:
     from dataclasses import fields
 

@@ -15,8 +15,8 @@ import click
 from seqgan_music.errors import ConfigError
 
 if TYPE_CHECKING:
-    from seqgan_music.compose import Composer, Composition, Controls, Primer
-    from seqgan_music.critic.choosing import Guide
+    from seqgan_music.asking import Source
+    from seqgan_music.compose import Primer
 
 _FILE = click.Path(path_type=Path)
 _OPTIONS = (
@@ -28,7 +28,6 @@ _OPTIONS = (
     click.option("--vary", type=_FILE, help="Write variations of this music."),
     click.option("--distance", type=float, help="Share of the bars that --vary writes anew.  [default: 0.25]"),
 )
-_DISTANCE = 0.25
 
 
 @dataclass(frozen=True)
@@ -47,35 +46,20 @@ class Pieces:
         """The music that is continued or changed."""
         return self.vary or self.primer
 
-    def settings(self) -> dict[str, Any]:
-        """Return them as options without their dashes, but for the seed; None is one that need not be given."""
-        return {
-            "primer": self.primer.name if self.primer else None,
-            "track": self.track,
-            "keep-bars": self.keep_bars,
-            "vary": self.vary.name if self.vary else None,
-            "distance": self.distance if self.vary else None,
-        }
+    def asked(self, primer: Primer | None) -> Source | None:
+        """Return the music, read, with what is to become of it."""
+        from seqgan_music.asking import Source
 
-    def write(
-        self,
-        composer: Composer,
-        controls: Controls,
-        primer: Primer | None,
-        seed: int,
-        on_token: Callable[[], object],
-        guide: Guide | None = None,
-    ) -> Composition:
-        """Write the piece of one seed, with a critic's say where there is one."""
-        if self.vary and primer:
-            return composer.vary(primer, distance=self.distance, seed=seed, controls=controls, on_token=on_token)
-        if self.keep_bars and primer:
-            keep = _numbers(self.keep_bars, "keep-bars")
-            whole = guide.score_whole if guide else None
-            return composer.infill(primer, keep=keep, seed=seed, controls=controls, on_token=on_token, score=whole)
-        guided = guide.arguments if guide else {}
-        (piece,) = composer.compose(controls, seed=seed, primer=primer, on_token=on_token, **guided)
-        return piece
+        if primer is None or self.source is None:
+            return None
+        return Source(
+            primer,
+            self.source.name,
+            self.track,
+            keep=tuple(_numbers(self.keep_bars, "keep-bars")) if self.keep_bars else None,
+            keep_text=self.keep_bars,
+            distance=self.distance if self.vary else None,
+        )
 
 
 def with_pieces(function: Callable[..., None]) -> Callable[..., None]:
@@ -92,6 +76,7 @@ def with_pieces(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parsed(count: int | None, seeds: str | None, distance: float | None, **given: Any) -> Pieces:
+    from seqgan_music.asking import DISTANCE
     from seqgan_music.compose import check_seeds
 
     drawn = [secrets.randbelow(10**9)] if seeds is None else _numbers(seeds, "seed")
@@ -113,7 +98,7 @@ def _parsed(count: int | None, seeds: str | None, distance: float | None, **give
         raise ConfigError("--track is one of a file: name it with --primer or --vary.")
     if distance is not None and not 0 <= distance <= 1:
         raise ConfigError(f"distance must be 0 to 1, not {distance}.")
-    return Pieces(drawn, distance=_DISTANCE if distance is None else distance, **given)
+    return Pieces(drawn, distance=DISTANCE if distance is None else distance, **given)
 
 
 def _numbers(text: str, name: str) -> list[int]:

@@ -51,6 +51,7 @@ def train(
         learn(run, f"the same command with --out {parent}")
     with progress() as show:
         found = evaluation.compare(folders, Options(), show=show)
-    result.write(parent / result.FILE, found.document())
-    click.echo(table.terminal(found))
+    document = found.document()
+    result.write(parent / result.FILE, document)
+    click.echo(table.terminal(document))
     say(f"Written: {parent / result.FILE}")

@@ -53,4 +53,4 @@ def command(
     if out is not None:
         result.write(out, document)
         say(f"Written: {out}")
-    click.echo(json.dumps(document, indent=1, allow_nan=False) if as_json else table.terminal(found))
+    click.echo(json.dumps(document, indent=1, allow_nan=False) if as_json else table.terminal(document))

@@ -56,23 +56,18 @@ def command(
     import json
     import signal
 
+    from seqgan_music import finishing
     from seqgan_music.compose import newest_run
-    from seqgan_music.evaluate import result
-    from seqgan_music.files import check_writable
 
     signal.signal(signal.SIGTERM, interrupt)
     grid = parse_temperatures(temperatures)
     folder = run or newest_run()
-    path = folder / (result.FILE if against is None else f"evaluation-{against.resolve().name}.json")
-    if folder.is_dir():
-        check_writable(path)
-    from seqgan_music.evaluate import evaluation, table
+    from seqgan_music.evaluate import table
     from seqgan_music.evaluate.ground import Options
 
     options = Options(grid, pieces, seed, paper_metrics=paper_metrics)
     with progress() as show:
-        found = evaluation.evaluate(folder, options, against=against, critic=particles, show=show)
+        found, path = finishing.evaluate(folder, options, against=against, critic=particles, show=show)
     document = found.document()
-    result.write(path, document)
-    click.echo(json.dumps(document, indent=1, allow_nan=False) if as_json else table.terminal(found))
+    click.echo(json.dumps(document, indent=1, allow_nan=False) if as_json else table.terminal(document))
     say(f"Written: {path} ({found.seconds:.0f} s)")

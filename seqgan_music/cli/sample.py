@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqgan_music import __version__
-from seqgan_music.cli._choosing import HEAT_MEANS, Choice, with_choice
 from seqgan_music.cli._choosing import told as why_chosen
-from seqgan_music.cli._controls import settings, with_controls
+from seqgan_music.cli._choosing import with_choice
+from seqgan_music.cli._controls import with_controls
 from seqgan_music.cli._pieces import Pieces, with_pieces
 from seqgan_music.cli._writing import named as files_named
 from seqgan_music.cli._writing import numbered, with_outs
-from seqgan_music.errors import ConfigError
 
 if TYPE_CHECKING:
+    from seqgan_music.asking import Choice
     from seqgan_music.compose import Composition, Controls, Primer
 
 
@@ -64,15 +61,11 @@ def command(
       seqgan-music sample --out best.mid --best-of 8 --prefer key=1,repetition=1,liked=2
     """
     from seqgan_music import compose
+    from seqgan_music.asking import Desk
     from seqgan_music.music import formats
 
     files = numbered(outs, len(pieces.seeds))
-    options = formats.Options(
-        key=controls.key.signature if controls.key else None,
-        score=score,
-        soundfont=soundfont,
-        heat_means=HEAT_MEANS,
-    )
+    options = formats.Options(score=score, soundfont=soundfont)
     formats.check([out for own in files for out in own], options)
     named, run = run, compose.find_run(run)
     composer = compose.Composer.open(run)
@@ -84,76 +77,49 @@ def command(
     primer = composer.read_primer(source, track=pieces.track) if source else None
     if source and primer:
         click.echo(_primer_line(source, primer), err=True)
-    if choice.particles and pieces.vary:
-        raise ConfigError("--critic goes with new bars, or with those beside --keep-bars, not with --vary.")
-    new = not pieces.vary and not pieces.keep_bars
-    guide = choice.guide(run, composer.chosen, controls, new=new)
-    critic = choice.critic(run, guide)
-    ranking = choice.ranking(run, _bars_of_candidates(controls, primer), critic)
-    name = run.resolve().name
-    # Said even where the run's evaluation chose it: another one may choose otherwise.
-    particles = guide.particles if guide else choice.particles
-    told = {"run": name, **settings(controls), **pieces.settings(), "critic": particles}
-    if pieces.keep_bars or pieces.vary:
-        told["bars"] = None  # the piece's own
-    given = [part for option, value in told.items() if value is not None for part in (f"--{option}", str(value))]
-    if source and not controls.keep_primer:
-        given.append("--no-primer")
+    desk = Desk(run, composer, controls, pieces.asked(primer), choice)
+    for note in desk.notes:
+        click.echo(note, err=True)
     import torch
 
     # One sequence at a time is too little work to share: more threads only wait for each other.
     torch.set_num_threads(1)
     with _progress() as bar:
-
-        def write(seed: int) -> Composition:
-            return pieces.write(composer, controls, primer, seed, bar.update, guide)
-
-        written = [choice.best(write, seed, ranking) for seed in pieces.seeds]
-    for own, (composition, _) in zip(files, written, strict=True):
+        written = [desk.write(seed, bar.update) for seed in pieces.seeds]
+    for own, composition in zip(files, written, strict=True):
         formats.check(own, options, composition.piece)
     results = []
-    for own, (composition, why) in zip(files, written, strict=True):
-        line = shlex.join(["seqgan-music", "sample", *given, "--seed", str(composition.seed)])
-        heat = None if critic is None else critic.by_bar(composition.piece)
-        told_of = replace(options, title=name, comment=f"seqgan-music {__version__}: {line}", heat=heat)
-        titled = replace(told_of, title=f"{name}, seed {composition.seed}")
+    for own, composition in zip(files, written, strict=True):
         for out in own:
-            # A track is named after the run; a page, which may be printed, says which of its pieces it is.
-            is_midi = out.suffix.lower() in (".mid", ".midi")
-            formats.write(composition.piece, out, told_of if is_midi else titled)
+            composition.write(out, score=score, soundfont=soundfont)
         result = _result(own, composition, controls.max_copy)
-        if why is not None:
-            result["chosen"] = why
         results.append(result)
         shown = files_named(own)
         if not as_json:
             click.echo(
                 f"{shown}: {_bars(composition, controls)}, {result['notes']} notes, "
-                f"{result['seconds']:.1f} seconds, {_changed(composition)}{why_chosen(why)}seed {composition.seed}"
+                f"{result['seconds']:.1f} seconds, {_changed(composition)}{why_chosen(composition.why)}"
+                f"seed {composition.seed}"
             )
             if controls.max_copy is not None:
                 click.echo(f"{shown}: longest copied run: {composition.copied or 'none'}")
         for warning in _warnings(composition, controls.max_copy):
             click.echo(f"{shown}: {warning}", err=True)
     if as_json:
-        found = {"run": str(run), "chosen": vars(composer.chosen), "settings": told, "files": results}
+        found = {
+            "run": str(run),
+            "chosen": vars(composer.chosen),
+            "settings": desk.settings(),
+            "files": results,
+        }
         click.echo(json.dumps(found, indent=1))
-
-
-def _bars_of_candidates(controls: Controls, primer: Primer | None) -> int | None:
-    """As far as it is known before they are written: the length at which the training music is compared."""
-    from seqgan_music.compose import DEFAULT_BARS, bars_of
-
-    if primer is not None or controls.seconds is not None:
-        return len(bars_of(primer.piece)) if primer else None
-    return controls.bars or DEFAULT_BARS
 
 
 def _bars(composition: Composition, controls: Controls) -> str:
     """Say how many bars there are; of a length that nobody asked for, without the upbeat."""
-    from seqgan_music.compose import DEFAULT_BARS, bars_of
+    from seqgan_music.compose import DEFAULT_BARS
 
-    count = len(bars_of(composition.piece))
+    count = composition.bars
     alone = controls.bars is None and controls.seconds is None and composition.changed is None
     return f"{DEFAULT_BARS} bars and an upbeat" if alone and count == DEFAULT_BARS + 1 else f"{count} bars"
 
@@ -163,16 +129,15 @@ def _changed(composition: Composition) -> str:
 
 
 def _result(files: Sequence[Path], composition: Composition, max_copy: int | None) -> dict[str, Any]:
-    from seqgan_music.compose import bars_of
     from seqgan_music.music.arrangement import Arrangement
 
     piece = composition.piece
     result = {
         "path": str(files[0]),
         "paths": [str(file) for file in files],
-        "bars": len(bars_of(piece)),
+        "bars": composition.bars,
         "notes": len(piece.notes),
-        "seconds": round(piece.seconds_at(piece.end), 3),
+        "seconds": round(composition.seconds, 3),
         "tempo": piece.tempos[0].qpm,
         "program": piece.program,
         "seed": composition.seed,
@@ -189,6 +154,8 @@ def _result(files: Sequence[Path], composition: Composition, max_copy: int | Non
     if max_copy is not None:
         result["copied"] = vars(composition.copied) if composition.copied else None
         result["refusals"] = composition.refusals
+    if composition.why is not None:
+        result["chosen"] = dict(composition.why)
     return result
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqgan_music.cli._choosing import HEAT_MEANS
 from seqgan_music.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -57,13 +56,14 @@ def command(files: tuple[Path, ...], run: Path | None, out: Path | None, as_json
     from seqgan_music.critic import scoring
     from seqgan_music.critic.judging import critic_of
     from seqgan_music.music import formats
+    from seqgan_music.music.loading import files_of
 
     if out is not None:
         if out.suffix.lower() not in _PICTURES:
             raise ConfigError(f"--out must end in {' or '.join(_PICTURES)}, not '{out.name}'.")
         formats.check([out], _options(()))
     run = compose.find_run(run)
-    paths = scoring.files_of(files)
+    paths = files_of(files)
     if out is not None and len(paths) > 1:
         raise ConfigError(f"--out draws one file, not {len(paths)}.")
     import torch
@@ -144,6 +144,7 @@ def _draw(one: Scored, out: Path) -> None:
 
 
 def _options(heat: Sequence[float], title: str | None = None) -> Options:
+    from seqgan_music.compose.composition import HEAT_MEANS
     from seqgan_music.music.formats import Options
 
     return Options(title=title, heat=heat or None, heat_means=HEAT_MEANS)

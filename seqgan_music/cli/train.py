@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +14,6 @@ from seqgan_music.cli._terminal import interrupt, say
 from seqgan_music.errors import ConfigError, OutputError, RankError, SeqganMusicError
 
 if TYPE_CHECKING:
-    from seqgan_music.evaluate.evaluation import Evaluation
-    from seqgan_music.learning.generator import Generator
     from seqgan_music.learning.ranks import Ranks
     from seqgan_music.training import Run
 
@@ -115,7 +113,7 @@ def command(
             go_on += f" --device {device}"
         _learn(run, go_on)
     if ranks.first:
-        _judge(run)
+        _finish(run)
         click.echo(summary(run))
 
 
@@ -135,62 +133,22 @@ def _nothing(text: str) -> None:
     """Say nothing."""
 
 
-def _judge(run: Run) -> None:
+def _finish(run: Run) -> None:
     """Choose the generator, train its critic and judge it, write the report: no trouble costs the run."""
-    import shlex
+    from seqgan_music import finishing
+    from seqgan_music.cli._evaluating import progress
 
-    from seqgan_music import report
-    from seqgan_music.cli._evaluating import evaluate_where_due, progress, write_report
-    from seqgan_music.critic import training as critics
-    from seqgan_music.evaluate import result
-
-    wanted, folder = run.config.evaluation.report, run.folder
-    named = shlex.quote(str(folder))
-    found: list[Evaluation] = []
-
-    def evaluate() -> None:
-        say("Evaluating on held-out music")
-        with progress() as show:
-            found.extend(filter(None, [evaluate_where_due(folder, show)]))
-
-    def criticise() -> None:
-        if critics.due(folder):
-            say("Training the critic")
-            with progress() as show:
-                critics.learn(folder, show)
-
-    def judge_critic() -> None:
-        if not result.lacks_critic(folder) or not critics.current(folder):
-            return
-        from seqgan_music.evaluate import evaluation
-        from seqgan_music.evaluate.ground import Options
-
-        say("Evaluating the critic")
-        with progress() as show:
-            if found:
-                evaluation.add_critic(found[0], show=show)
-            else:  # stopped here before
-                found.append(evaluation.evaluate(folder, Options(), show=show))
-        result.write(folder / result.FILE, found[0].document())
-
-    def tell() -> None:
-        say("Writing the report")
-        write_report(folder, samples=report.SAMPLES, evaluation=False)
-
-    for step, what, command in (
-        (evaluate if wanted == "full" else None, "evaluation", f"evaluate {named}"),
-        (criticise, "critic", f"train --resume {named}"),
-        (judge_critic if wanted == "full" else None, "evaluation of the critic", f"evaluate {named}"),
-        (tell if wanted != "none" else None, "report", f"report {named}"),
-    ):
+    for step in finishing.steps(run.folder, run.config):
         try:
-            if step is not None:
-                step()
+            if step.due():
+                say(step.title)
+                with progress() as show:
+                    step.work(show)
         except KeyboardInterrupt:
-            say(f"No {what}; for one: seqgan-music {command}")
+            say(f"No {step.what}; for one: seqgan-music {step.command}")
             return
         except SeqganMusicError as error:
-            say(f"No {what}: {error}")
+            say(f"No {step.what}: {error}")
 
 
 def _learn(run: Run, go_on: str) -> None:
@@ -203,6 +161,8 @@ def _learn(run: Run, go_on: str) -> None:
         except RankError as error:
             raise RankError(f"{error} To go on: {go_on}") from None
         return
+    from seqgan_music.cli._screen import Screen
+
     screen = Screen(run)
     try:
         run.train(screen)
@@ -214,92 +174,6 @@ def _learn(run: Run, go_on: str) -> None:
         raise type(error)(f"{error} Then go on: {go_on}") from None
     finally:
         screen.close()
-
-
-class Screen:
-    """Shows a run on stderr: a bar for the round's steps, a line for each evaluation, notes as they come."""
-
-    def __init__(self, run: Run) -> None:
-        from tqdm import tqdm
-
-        self._run = run
-        self._bar: tqdm[Any] = tqdm(
-            disable=None, leave=False, dynamic_ncols=True, bar_format="  |{bar:20}| {desc}", desc="starting"
-        )
-        self._rounds = (0, 0)
-        self._name = ""
-        self._started = (0.0, 0)
-        """When the phase began or went on, and after how many rounds."""
-        self._steps = (0, 0)
-        """Small steps of this round so far, and of the round before."""
-        self._shown = 0.0
-        self._measures: dict[str, float] = {}
-
-    def phase(self, number: int, name: str, rounds: int, done: int) -> None:
-        """A phase begins, or goes on."""
-        import time
-
-        phases = len(self._run.config.phases)
-        self._name, self._rounds, self._started = name, (done, rounds), (time.monotonic(), done)
-        self._steps, self._measures = (0, 0), {}
-        self._write(f"Phase {number + 1} of {phases}: {name}, {rounds} rounds" + (f", {done} done" if done else ""))
-
-    def progress(self, measures: dict[str, float]) -> None:
-        """A small step is done."""
-        import time
-
-        self._steps = (self._steps[0] + 1, self._steps[1])
-        self._measures.update(measures)
-        if self._bar.disable or time.monotonic() - self._shown < 0.2:
-            return
-        self._shown = time.monotonic()
-        done, rounds = self._rounds
-        steps, before = self._steps
-        # Rounds of a phase differ in steps: the last one's number is a guess for this one.
-        reached = done + (min(steps / before, 0.95) if before else 0.0)
-        self._bar.total, self._bar.n = rounds, reached
-        told = [f"{name} {float(value):.3f}" for name, value in list(self._measures.items())[:3]]
-        text = "  ".join([f"{self._name} round {done + 1}/{rounds}", *self._left(reached), *told])
-        self._bar.set_description_str(text, refresh=False)
-        self._bar.refresh()
-
-    def evaluated(self, line: dict[str, Any], generator: Generator, is_best: bool) -> None:
-        """A round is measured: show it and let a few samples be heard."""
-        self._rounds = (line["round"], self._rounds[1])
-        self._steps = (0, self._steps[0])
-        self._run.write_samples(generator, f"{line['phase']}-{line['method']}-{line['round']:04}")
-        bits = next(value for name, value in line.items() if name.startswith("validation_bits"))
-        unit = self._run.splits.train.unit_name
-        text = (
-            f"  round {line['round']:>3}/{self._rounds[1]}  held-out {line['validation_nats']:.4f} nats a token,"
-            f" {bits:.3f} bits a {unit}  entropy {line['entropy']:.2f}  distinct-4 {line['distinct_4']:.2f}"
-        )
-        if "d_accuracy" in line and line["round"] > 0:
-            text += f"  D acc {line['d_accuracy']:.2f} bound {line['d_bound']:+.2f}"
-            if "reward" in line:
-                text += f"  reward {line['reward']:.3f}"
-        self._write(text + ("  *" if is_best else ""))
-
-    def note(self, text: str) -> None:
-        """Say what people must know."""
-        self._write(f"  {text}")
-
-    def close(self) -> None:
-        """Clear the bar."""
-        self._bar.close()
-
-    def _left(self, reached: float) -> list[str]:
-        import time
-
-        began, done = self._started
-        if self._rounds[0] == done:
-            return []
-        seconds = (time.monotonic() - began) / (reached - done) * (self._rounds[1] - reached)
-        return [f"{seconds / 60:.1f} min left" if seconds > 90 else f"{seconds:.0f} s left"]
-
-    def _write(self, text: str) -> None:
-        self._bar.clear()
-        click.echo(text, err=True)
 
 
 def summary(run: Run) -> str:

@@ -7,7 +7,6 @@ piece is (`music.drafting`), in which bars have no wishes of their own; where th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +37,7 @@ def write(
     rng: torch.Generator,
     *,
     prefix: Sequence[int],
-    length: Mapping[str, Any],
+    length: Mapping[str, int],
     most: int,
     candidates: int,
     score: Score,

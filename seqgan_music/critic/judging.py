@@ -39,20 +39,18 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the critic says of a piece.
-
-    score:     mean logit of its windows: above 0 more like the folder, below 0 more like the generator
-    real:      share of held-out pieces, cut to as many bars, with a lower score (0 to 1), and `generated` that of
-               the generator's own; None where none are known
-    compared:  bars that those were cut to
-    by_bar:    share of held-out bars that fit less where they stand, for each bar
-    """
+    """What the critic says of a piece."""
 
     score: float
+    """Mean logit of its windows, above 0 where they are more like the folder, below 0 more like the generator."""
     real: float | None
+    """Share of held-out pieces, cut to as many bars, with a lower score, 0 to 1; None where none are known."""
     generated: float | None
+    """The same of the generator's own pieces."""
     compared: int
+    """Bars that those were cut to."""
     by_bar: Sequence[float]
+    """For each bar the share of held-out bars that fit less where they stand, 0 to 1."""
 
 
 class Critic:

@@ -75,6 +75,8 @@ class Opened:
     def of(cls, folder: Path) -> Opened:
         """Read a run. Raises RunError, ConfigError."""
         run_folders.check_run(folder)
+        if not (folder / "tokens.npz").exists():
+            raise RunError(f"{folder} does not hold the music that it learnt from: evaluate a run of your own.")
         config = configs.load(str(folder / "config.toml"))
         tokenizer = vocabulary.load(folder / "vocabulary.json")
         whole, most = Splits.load(folder / "tokens.npz"), config.evaluation
@@ -287,18 +289,20 @@ def evaluate(
     against: Path | None = None,
     critic: int | None = None,
     show: Show = _quietly,
+    bars: bool = True,
 ) -> Evaluation:
     """Evaluate one run on its test split, or on the music in `against`, and choose what `sample` does.
 
     `critic` is the number of particles of the row with the run's critic (`add_critic`), 0 for none; None means 8
-    where the run has one of the chosen phase. `show` is told what is being done. Raises RunError for a run that
-    cannot be used, ConfigError for a number that cannot be, InputError for such music.
+    where the run has one of the chosen phase. `show` is told what is being done; `bars` shows how far reading is on
+    stderr, where that is a terminal. Raises RunError for a run that cannot be used, ConfigError for a number that
+    cannot be, InputError for such music.
     """
     run = Opened.of(folder)
     check_particles(critic)
     if critic:
         critic_of(run.folder)  # it is missed before minutes of work
-    found = _begin([run], options, against, show)
+    found = _begin([run], options, against, show, bars)
     if run.phases[0].number is None:
         found.notes.append(
             "The run has no checkpoints of its phases (an older version made it): only its best state."
@@ -386,12 +390,14 @@ def compare(folders: Sequence[Path], options: Options, *, show: Show = _quietly)
     return found
 
 
-def _begin(runs: Sequence[Opened], options: Options, against: Path | None, show: Show) -> Evaluation:
+def _begin(
+    runs: Sequence[Opened], options: Options, against: Path | None, show: Show, bars: bool = True
+) -> Evaluation:
     """Read the music and measure the rows that no run changes."""
     started = time.perf_counter()
     show("reading")
     first = runs[0]
-    halves = _halves(against, first) if against is not None else None
+    halves = _halves(against, first, bars) if against is not None else None
     ground = Ground(first.splits, first.tokenizer, options, names=first.names, against=halves)
     split = "test" if against is None else f"against {against.name}"
     found = Evaluation.begin(ground, [run.folder for run in runs], split, started, show)
@@ -437,12 +443,12 @@ def _longest_copies(ground: Ground, name: str, material: Material) -> list[Docum
     ]
 
 
-def _halves(folder: Path, run: Opened) -> tuple[TokenSet, TokenSet]:
+def _halves(folder: Path, run: Opened, bars: bool = True) -> tuple[TokenSet, TokenSet]:
     """Read other music with the run's tokenizer, in two halves that share no tune with each other or the run's.
 
     Raises InputError where there are not two such tunes.
     """
-    scan = corpus.scan(folder, run.config.corpus, progress=True, check=False)
+    scan = corpus.scan(folder, run.config.corpus, progress=bars, check=False)
     known = scan_files.known_families(run.folder / "scan.json")
     new = sorted(set(scan.family_names) - known)
     side_of = {family: number % 2 for number, family in enumerate(new)}

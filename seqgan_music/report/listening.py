@@ -15,8 +15,7 @@ from seqgan_music.critic import Critic
 from seqgan_music.critic.choosing import Guide
 from seqgan_music.music import corpus
 from seqgan_music.music.formats.audio import audio_bytes
-from seqgan_music.music.metrics.originality import Index
-from seqgan_music.music.metrics.originality import Run as Copied
+from seqgan_music.music.metrics.originality import CopiedRun, Index
 from seqgan_music.music.metrics.windows import part_of
 from seqgan_music.music.notes import Piece, Tempo
 from seqgan_music.tokenset import Splits
@@ -37,7 +36,7 @@ class Heard:
 class Nearest:
     """The longest run that a piece shares with the training music, and that music from there on."""
 
-    copied: Copied
+    copied: CopiedRun
     begin: int
     end: int
     """Ticks of the piece between which the shared notes begin."""

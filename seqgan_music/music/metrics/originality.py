@@ -43,7 +43,7 @@ _LONGEST_TICKS = 2**24 - 1  # longer waits and durations are taken as this
 
 
 @dataclass(frozen=True)
-class Run:
+class CopiedRun:
     """The longest copied run of a piece: so many notes from note `start_note` (from 0) in bar `start_bar` (from 1).
 
     It stands in `source`, piece `source_piece` of the set (from 0), in bar `source_bar` (from 1), `transposed`
@@ -71,8 +71,8 @@ class Run:
 class Index:
     """A set of pieces in which runs are looked up.
 
-    `names` are for `Run.source`; a piece without one goes by its own name, or by its number. Pieces of other grids
-    are rounded to the coarsest grid of the set.
+    `names` are for `CopiedRun.source`; a piece without one goes by its own name, or by its number. Pieces of other
+    grids are rounded to the coarsest grid of the set.
     """
 
     def __init__(self, pieces: Sequence[Piece], names: Sequence[str] = ()) -> None:
@@ -108,7 +108,7 @@ class Index:
         """
         return [lengths for lengths, _ in self._look_up([_ordered(p, self.ticks_per_beat) for p in pieces], most)]
 
-    def longest_runs(self, pieces: Sequence[Piece]) -> list[Run | None]:
+    def longest_runs(self, pieces: Sequence[Piece]) -> list[CopiedRun | None]:
         """Return the longest run of each piece, the first of equals; None where no two notes are in the set."""
         notes = [_ordered(piece, self.ticks_per_beat) for piece in pieces]
         found = []
@@ -118,14 +118,14 @@ class Index:
             found.append(self._run(piece, some, start, int(lengths[start]), places[start]) if copied else None)
         return found
 
-    def longest_run(self, piece: Piece) -> Run | None:
+    def longest_run(self, piece: Piece) -> CopiedRun | None:
         """Return the longest run of a piece, the first of equals; None where no two notes are in the set."""
         return self.longest_runs([piece])[0]
 
-    def _run(self, piece: Piece, notes: Ints, start: int, length: int, places: Ints) -> Run:
+    def _run(self, piece: Piece, notes: Ints, start: int, length: int, places: Ints) -> CopiedRun:
         place = int(self._suffixes[places[0] : places[1]].min())
         number = int(np.searchsorted(self._starts, place, side="right")) - 1
-        return Run(
+        return CopiedRun(
             notes=length,
             start_note=start,
             start_bar=_bar(piece, int(notes[start, 3])),
