@@ -9,6 +9,7 @@ A key's documentation is the string under its field, as in `docs/config.md`.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -264,7 +265,7 @@ class Config:
     seed: int = 1
     """One seed reproduces the run on one machine."""
     sequence_length: int = 128
-    """T: tokens a sequence in the adversarial phase, and in the samples that are measured."""
+    """Tokens of a sequence, T, in the adversarial phase and in the samples that are measured."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     """How the folder is read."""
     tokenizer: ChoiceConfig = field(default_factory=lambda: ChoiceConfig(_DEFAULT_TOKENIZER))
@@ -306,6 +307,23 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
     method), `phase.2.g_steps=4` (by position, from 1). Raises ConfigError.
     """
     return from_document(*read_document(name_or_path, overrides))
+
+
+def resolve(given: str | Path | Mapping[str, Any] | Config, settings: Mapping[str, Any] | None = None) -> Config:
+    """Return the configuration of a preset, a file, a mapping as `from_document` takes, or another configuration.
+
+    `settings` change single keys, dotted as those of `load`'s overrides: {"generator.hidden": 128}. Raises
+    ConfigError.
+    """
+    if isinstance(given, Config):
+        document, where = to_document(given), "the configuration"
+    elif isinstance(given, Mapping):
+        document, where = copy.deepcopy(dict(given)), "the configuration"
+    else:
+        document, where = read_document(str(given))
+    for key, value in (settings or {}).items():
+        _put(document, key, value)
+    return from_document(document, where)
 
 
 def read_document(name_or_path: str, overrides: Sequence[str] = (), kind: str = "") -> tuple[dict[str, Any], str]:
@@ -433,6 +451,11 @@ def _override(document: dict[str, Any], text: str) -> None:
         value = tomllib.loads(f"value = {raw}")["value"]
     except (ValueError, RecursionError):
         value = raw.strip()
+    _put(document, key, value)
+
+
+def _put(document: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key. Raises ConfigError."""
     *path, last = key.strip().split(".")
     if path[:1] == ["phase"]:
         document.setdefault("phase", [{"method": method} for method in _DEFAULT_METHODS])

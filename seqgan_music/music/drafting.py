@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,14 +42,11 @@ class Ending:
         cls,
         prefix: Sequence[int],
         tokenizer: Tokenizer,
-        length: Mapping[str, Any],
+        length: Mapping[str, int],
         pitches: Collection[int] | None,
         on_token: Callable[[], object],
     ) -> Ending:
-        """Return the one that brings what follows `prefix` to a length, within the pitches.
-
-        `length` says bars, with or without an upbeat, or ticks, as `Tokenizer.grammar` takes them.
-        """
+        """Return the one that brings what follows `prefix` to a length (bars or ticks), within the pitches."""
         free = tokenizer.grammar(pitches=pitches, prefix=prefix)
         return cls(free, tokenizer.grammar(**length, pitches=pitches, prefix=prefix), tokenizer, on_token)
 
@@ -108,7 +104,7 @@ class Draft:
         self,
         tokenizer: Tokenizer,
         prefix: Sequence[int],
-        length: Mapping[str, Any],
+        length: Mapping[str, int],
         pitches: Collection[int] | None,
         on_token: Callable[[], object],
         *,

@@ -109,7 +109,7 @@ class Piece:
 
     @property
     def tuned(self) -> Piece:
-        """The piece without its drums, whose pitches are none: itself where it has none."""
+        """The piece without its drums, whose pitches are none; itself where it has no drums."""
         notes = tuple(note for note in self.notes if not note.drum)
         return self if len(notes) == len(self.notes) else replace(self, notes=notes)
 

@@ -124,12 +124,10 @@ class Made(Sequence[Item], Generic[Item]):
 class Scan:
     """A folder's music.
 
-    files:   every music file, sorted by path
-    kept:    the pieces to learn from, in the order of their files
-    pieces:  the same as music
-    digests: (kept, 32) hash of all that a tokenizer may read of each
-    written: what was written into the folder first because its corpus.toml asks for it, or None
-    cache:   folder of the cache, or None
+    `files` are what became of every music file, sorted by path; `kept` are the pieces to learn from, in the order
+    of their files, and `pieces` the same as music; `digests` (kept, 32) the hash of all that a tokenizer may read
+    of each. `written` is what was written into the folder first because its corpus.toml asks for it, or None, and
+    `cache` the folder of the cache, or None.
     """
 
     def __init__(

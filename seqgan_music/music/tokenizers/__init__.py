@@ -116,7 +116,7 @@ class Tokenizer(Protocol):
 
     name: ClassVar[str]
     unit_name: ClassVar[str]
-    """What `units` counts, in the singular: "note", "step"."""
+    """What `units` counts, in the singular, as "note" or "step"."""
     Options: ClassVar[type[Any]]
     options: Any
     ticks_per_beat: int
