@@ -1,11 +1,13 @@
-"""The wheel holds all that a user needs and runs where there is no checkout."""
+"""The wheel holds all that a user needs and runs without a checkout; the source distribution makes it again."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -39,6 +41,36 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (built,) = folder.glob("*.whl")
     return built
+
+
+def build(kind: str, tree: Path, folder: Path) -> Path:
+    """Build a "wheel" or an "sdist" of a tree by the backend that pip calls."""
+    script = f"import sys; from hatchling.build import build_{kind} as build; print(build(sys.argv[1]))"
+    line = [sys.executable, "-c", script, str(folder)]
+    done = subprocess.run(line, cwd=tree, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / done.stdout.splitlines()[-1]
+
+
+def git(*arguments: str) -> set[str]:
+    """What git lists of the checkout's files."""
+    done = subprocess.run(["git", "ls-files", "-z", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return set(done.stdout.split("\0")) - {""}
+
+
+def test_the_source_distribution_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", ROOT, tmp_path)) as archive:
+        archive.extractall(tmp_path, filter="data")
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    (tree,) = [path for path in tmp_path.iterdir() if path.is_dir()]
+    again = build("wheel", tree, tmp_path)
+    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as other:
+        assert {name: one.read(name) for name in one.namelist()} == {
+            name: other.read(name) for name in other.namelist()
+        }
+    if shutil.which("git") and (tracked := git()):
+        # Nothing is left out, and nothing else goes along but what is about to be tracked.
+        assert packed - git("--others", "--exclude-standard") - {"PKG-INFO"} == tracked - git("--deleted")
 
 
 def test_it_has_every_module_every_preset_and_nothing_else(wheel: Path) -> None:
