@@ -12,7 +12,7 @@ CHECK := import sys; v = "%d.%d" % sys.version_info[:2]; \
 	or sys.exit("$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt install python" + v + "-venv")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fix docs clean
+.PHONY: help demo test lint fix docs site clean
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 12
@@ -42,8 +42,12 @@ docs: .venv/ready-test ## write docs/config.md anew from the code
 	$(BIN)/python docs/config_tables.py > docs/.config.md.part
 	mv docs/.config.md.part docs/config.md
 
+site: .venv/ready-docs ## build the documentation as pages that open from disk, in site/
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d .sphinx docs site
+	@echo "Open $(CURDIR)/site/index.html"
+
 clean: ## remove the environment and what tools left behind; runs/ and music stay
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site .sphinx .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Stamps: each step runs again only where one of its sources has changed, or where it was cut short.
 .venv/made:
@@ -56,6 +60,10 @@ clean: ## remove the environment and what tools left behind; runs/ and music sta
 .venv/ready: $(SOURCES) | .venv/made
 	$(PIP) install --editable . --constraint constraints.txt
 	@touch $@
+
+.venv/ready-docs: $(SOURCES) | .venv/made
+	$(PIP) install --editable ".[docs]" --constraint constraints.txt
+	@touch $@ .venv/ready
 
 .venv/ready-test: $(SOURCES) | .venv/made
 	$(PIP) install --editable ".[test,score]" --constraint constraints.txt
