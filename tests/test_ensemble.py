@@ -76,6 +76,19 @@ def test_what_makes_no_sense_is_dropped_and_counted_by_kind(text: str, dropped: 
     assert tokenizer.decode(ids_of(tokenizer, text)).dropped == dropped
 
 
+def test_a_loudness_said_twice_or_not_at_all_is_no_mistake() -> None:
+    tokenizer = create("ensemble", {"velocity_bins": 8}, 12)
+    decoded = tokenizer.decode(
+        ids_of(
+            tokenizer,
+            "PROGRAM(40) PROGRAM(42) METER(3/4) BAR PROGRAM(40) PITCH(60) END(12) VELOCITY(4) PITCH(62) END(24)"
+            " PROGRAM(42) VELOCITY(1) PITCH(50) END(12) VELOCITY(1) PITCH(52) END(24)",
+        )
+    )
+    assert not decoded.dropped
+    assert [(note.pitch, note.velocity) for note in decoded.piece.notes] == [(50, 24), (60, 72), (52, 24), (62, 72)]
+
+
 def test_no_more_instruments_than_there_may_be() -> None:
     tokenizer = create("ensemble", {}, 12)
     piece = Piece(tuple(Note(12 * n, 60, 12, 80, n) for n in range(40)))

@@ -45,7 +45,7 @@ class _Machine:
         self.key_shifts = np.array([layout.key_shift(key) for key in range(layout.keys)])
         self.phase = state(_KEYLESS if layout.keys else _START)
         self.shift = state(0)
-        self.bar, self.onset, self.velocity, self.last = (state(-1) for _ in range(4))
+        self.bar, self.onset, self.last = (state(-1) for _ in range(3))
         self.meter, self.bar_ticks, self.bar_start, self.cursor, self.holds, self.groups = (
             state(0) for _ in range(6)
         )
@@ -95,12 +95,10 @@ class _Machine:
         phase = self.phase[rows]
         free = (phase == _FREE) | (phase == _RETURNED)
         implied = np.maximum(self.cursor[rows], self.bar_start[rows])
-        voiced = (self.velocity[rows] >= 0) | (self.at.velocities == 0)
         unused = ~self.used[rows, pitch]
         fits = (
-            (free & voiced & self._implies_a_note(rows, implied))
-            | ((phase == _PLACED) & voiced & unused)
-            | ((phase == _VOICED) & unused)
+            (free & self._implies_a_note(rows, implied))
+            | (((phase == _PLACED) | (phase == _VOICED)) & unused)
             | ((phase == _CHORD) & unused & (pitch > self.last[rows]))
         )
         begins = fits & free
@@ -162,12 +160,11 @@ class _Machine:
         self.finished[rows[(self.phase[rows] == _FREE) & (self.groups[rows] > 0)]] = True
 
     def _loudness(self, step: int, rows: _Rows, tokens: Ints) -> None:
-        loudness, phase = tokens - self.at.velocity, self.phase[rows]
+        phase = self.phase[rows]
         implied = np.maximum(self.cursor[rows], self.bar_start[rows])
         free = ((phase == _FREE) | (phase == _RETURNED)) & self._implies_a_note(rows, implied)
-        fits = (free | (phase == _PLACED)) & (loudness != self.velocity[rows])
+        fits = free | (phase == _PLACED)
         self._begin(rows[fits & free], implied[fits & free])
-        self.velocity[rows[fits]] = loudness[fits]
         self.phase[rows[fits]] = _VOICED
 
     def _return(self, step: int, rows: _Rows, tokens: Ints) -> None:

@@ -244,12 +244,9 @@ class EventGrammar(ABC, Generic[L, E]):
         return self._bar + 1 + opening, self.bar_start + opening * self.bar_ticks
 
     def _voices(self, voices: tuple[int, int]) -> Ranges:
-        """A pitch or drum, or first a loudness that differs from the one in force; the first note needs one."""
-        at, now = self._layout, self._loudness
-        if not at.velocities:
-            return [voices]
-        loudness = without(at.velocity, at.velocity + at.velocities, at.velocity + now)
-        return loudness if now < 0 else [voices, *loudness]
+        """A pitch or drum, or first a loudness: to say again what is in force is no mistake."""
+        at = self._layout
+        return [voices, (at.velocity, at.velocity + at.velocities)] if at.velocities else [voices]
 
     def _ends(self) -> Ranges:
         """Ends in this bar after the onset, and in the next bar up to the onset's position."""
@@ -271,7 +268,8 @@ class EventGrammar(ABC, Generic[L, E]):
             self._begin(self.implied)
 
     def _write(self, duration: int, pitches: tuple[int, ...]) -> None:
-        self.groups.append(Group(self.onset, duration, max(0, self._loudness), pitches, self.instrument))
+        loudness = self._loudness if self._loudness >= 0 else self._layout.unsaid
+        self.groups.append(Group(self.onset, duration, loudness, pitches, self.instrument))
         self._used |= sum(1 << pitch for pitch in pitches)
         self._last_until(self.onset + duration)
 

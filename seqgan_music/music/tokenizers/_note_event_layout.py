@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_music.music.notes import PITCHES, Meter
+from seqgan_music.music.notes import DEFAULT_VELOCITY, PITCHES, Meter
 from seqgan_music.tokenset import Effect
 
 METERS = (
@@ -44,6 +44,8 @@ class Layout:
     def __init__(self, ticks_per_beat: int, velocities: int, *, keys: bool = False, returns: int = 0) -> None:
         positions = self.positions = LONGEST_BAR_BEATS * ticks_per_beat
         self.velocities = velocities
+        self.unsaid = (DEFAULT_VELOCITY - 1) * velocities // 127
+        """Loudness level of notes before the first VELOCITY."""
         self.bar_ticks = [Meter(0, *meter).bar_ticks(ticks_per_beat) for meter in METERS]
         self.names: tuple[str, ...] = ()
         self.kinds: tuple[str, ...] = ()

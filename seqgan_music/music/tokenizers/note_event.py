@@ -8,7 +8,8 @@ bar lines that this crosses are not written. Everything else is said by a token 
 - `METER(n/d)`: the meter from the next bar on; BAR follows. Opens every piece, and stands at each change.
 - `BAR`: the next bar begins. Written where the next note is not where the last one ended and lies in a later bar.
 - `AT(p)`: the next notes begin at tick p of the current bar, p in 0..8 beats. Never written for the implied onset.
-- `VELOCITY(b)`: loudness of the notes from here on, where it changes. Only with `velocity_bins`.
+- `VELOCITY(b)`: loudness of the notes from here on, written where it changes; notes before any are as loud as 80.
+  Only with `velocity_bins`.
 - `PITCH(m)`: a note that begins here, MIDI number 21..108; ascending within a chord.
 - `END(p)`: the notes just named end at tick p of their bar, p in 1..bar length, or at tick p of the next bar where
   p is not after their onset; so the first duration is 1..one bar.
