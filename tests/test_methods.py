@@ -41,7 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "real_share": 0.2,
         "gate": False,
     },
-    "mle": {"updates": 6, "round_updates": 3, "window": 5, "average": 0.8},
+    "mle": {"updates": 6, "round_updates": 3, "window": 5, "average": 0.8, "openings": 2},
     "ngram": {"order": 3},
     "oracle": {},
     "pg_bleu": {**ADVERSARIAL, "rollouts": 2, "rollout_stride": 2, "order": 2, "references": 10},
@@ -243,6 +243,24 @@ def test_the_average_is_that_of_the_weights_after_each_update_and_does_not_chang
     raw = checkpoint.unprefixed(method.tensors(), "last")
     for index, weight in enumerate(last.parameters()):
         assert torch.equal(raw[str(index)], weight)
+
+
+def test_one_update_in_so_many_learns_beginnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = setting(lstm())
+    options = {"updates": 10, "round_updates": 10, "batch": 4, "window": 1, "openings": 3}
+    method = methods.create(ChoiceConfig("mle", options), given)
+    plain, seen = given.generator.loss, []
+
+    def watched(inputs: torch.Tensor, targets: torch.Tensor, state: Any, *rest: Any) -> Any:
+        seen.append(state is None)
+        assert state is not None or bool((inputs[:, 0] == given.generator.start_id).all())
+        return plain(inputs, targets, state, *rest)
+
+    monkeypatch.setattr(given.generator, "loss", watched)
+    method.advance()
+    assert seen == [True, False, True, False, False] * 2  # the third is of other sequences
+    with pytest.raises(ConfigError, match="openings must be 0"):
+        methods.create(ChoiceConfig("mle", {"openings": 1}), given)
 
 
 def test_random_is_exactly_uniform() -> None:

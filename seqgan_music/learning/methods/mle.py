@@ -8,6 +8,9 @@ Differences from the paper's code:
    of their own: what a piece in another key teaches is learnt, and samples are still in the keys of the data.
 4. The generator may be the mean of its weights over the last updates (Polyak and Juditsky 1992): from one
    evaluation to the next the held-out loss of the last weights jumps, that of their mean falls.
+5. Between the windows of long sequences the first ones of others may be learnt (`openings`). Of pieces of
+   thousands of tokens few are begun in a training, and a generator that begins wrongly goes on wrongly. What may
+   follow what is not changed by being learnt more often: the optimum is the same.
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ class MleOptions:
     """Share of the sequences that are learnt shifted (transposed), where the data allows it; G is told which."""
     clip: float = 1.0
     """Largest norm of the gradient."""
+    openings: int = 0
+    """At least one in so many updates learns beginnings: in long sequences those of others are put in; 0: none."""
     average: float = 0.0
     """How slowly the mean of the weights, which the phase leaves, forgets earlier ones; 0 leaves the last."""
     patience: int = 4
@@ -70,10 +75,28 @@ class MleOptions:
             raise ConfigError("updates, round_updates, batch and window must be at least 1.")
         if not 0 <= self.beta2 < 1 or self.weight_decay < 0 or not 0 <= self.shifted <= 1:
             raise ConfigError("beta2 must be in [0, 1), weight_decay at least 0, shifted in [0, 1].")
+        if self.openings < 0 or self.openings == 1:
+            raise ConfigError("openings must be 0 (none) or at least 2.")
         if not 0 <= self.average < 1:
             raise ConfigError("average must be in [0, 1).")
         if self.learning_rate <= 0 or self.clip <= 0 or not 0 <= self.final_rate <= 1 or self.patience < 0:
             raise ConfigError("learning_rate and clip must be above 0, final_rate in [0, 1], patience at least 0.")
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Sequences that are learnt together; B of them are this rank's.
+
+    lengths: tokens of each, all ranks'
+    targets: (B, L), past a sequence's end IGNORED
+    inputs:  (B, L) what G is fed to predict them
+    time:    (B, L) when the inputs are, where G has a clock
+    """
+
+    lengths: Tensor
+    targets: Tensor
+    inputs: Tensor
+    time: Time | None
 
 
 class Mle:
@@ -150,35 +173,50 @@ class Mle:
 
         Nothing here waits for a GPU: the loss stays there until somebody wants to see it.
         """
-        setting, options = self._setting, self.options
-        generator, data, share = setting.generator, setting.train, setting.ranks.share(len(index))
-        rows, lengths, rng = len(index), data.lengths[index], share.rng(setting.model_rng)
-        length = int(lengths.max())
-        shift = share.own(data.random_shifts(index, options.shifted, setting.data_rng))
-        index = share.own(index)
-        targets = data.rows(index, length, IGNORED, shift)  # (B, L), B this rank's
-        inputs = self.inputs(targets.clamp(min=0), (shift > 0).to(data.device, non_blocking=True), rng)
-        clock = generator.clock
-        time = None if clock is None else clock.before(data.times(index, length))  # of the inputs
+        options, data = self.options, self._setting.train
+        length = int(data.lengths[index].max())
+        group = self._gathered(index, length)
         window = math.ceil(length / math.ceil(length / options.window))
         state: State | None = None
         total, count = torch.zeros((), dtype=torch.float64, device=data.device), 0
-        for start in range(0, length, window):
-            span = slice(start, start + window)
-            part = targets[:, span]
-            when = time and time.span(start, start + window)
-            tokens = int((lengths - start).clamp(0, window).sum())  # all ranks'
-            self._set_rate()
-            among = None if share.count == share.total else tokens
-            loss, state = self._update(inputs[:, span], part, state, when, rows, among)
-            self._updates += 1
-            if self._mean:
-                decay = min(options.average, self._updates / (self._updates + 10))  # the first are soon forgotten
-                get_ema_multi_avg_fn(decay)(self._mean, self._weights, self._updates)
+        for number, start in enumerate(range(0, length, window), start=1):
+            loss, tokens, state = self._step(group, slice(start, start + window), state)
             total, count = total + loss.double() * tokens, count + tokens
+            if options.openings and number % (options.openings - 1) == 0 and start + window < length:
+                some = torch.randperm(len(data), generator=self._setting.data_rng)[: options.batch]
+                some = some[data.lengths[some].argsort(stable=True)]  # as in a group
+                self._step(self._gathered(some, options.window), slice(0, options.window), None)
             if progress is not None:
                 progress({"nats": total / count})
         return total, count
+
+    def _gathered(self, index: Tensor, length: int) -> _Group:
+        """Return the first `length` tokens of a group of sequences, shifted by chance."""
+        setting, data, share = self._setting, self._setting.train, self._setting.ranks.share(len(index))
+        lengths, rng = data.lengths[index].clamp(max=length), share.rng(setting.model_rng)
+        length = int(lengths.max())
+        shift = share.own(data.random_shifts(index, self.options.shifted, setting.data_rng))
+        index = share.own(index)
+        targets = data.rows(index, length, IGNORED, shift)
+        inputs = self.inputs(targets.clamp(min=0), (shift > 0).to(data.device, non_blocking=True), rng)
+        clock = setting.generator.clock
+        time = None if clock is None else clock.before(data.times(index, length))  # of the inputs
+        return _Group(lengths, targets, inputs, time)
+
+    def _step(self, group: _Group, span: slice, state: State | None) -> tuple[Tensor, int, State]:
+        """Update G once by a part of a group; return the loss, the tokens and the state after it."""
+        rows = len(group.lengths)
+        share = self._setting.ranks.share(rows)
+        when = group.time and group.time.span(span.start, span.stop)
+        tokens = int((group.lengths - span.start).clamp(0, span.stop - span.start).sum())  # all ranks'
+        self._set_rate()
+        among = None if share.count == share.total else tokens
+        loss, state = self._update(group.inputs[:, span], group.targets[:, span], state, when, rows, among)
+        self._updates += 1
+        if self._mean:
+            decay = min(self.options.average, self._updates / (self._updates + 10))  # the first are soon forgotten
+            get_ema_multi_avg_fn(decay)(self._mean, self._weights, self._updates)
+        return loss, tokens, state
 
     def _taken(
         self, inputs: Tensor, targets: Tensor, state: State | None, time: Time | None, rows: int, count: int | None
