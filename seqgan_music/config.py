@@ -138,6 +138,8 @@ class GeneratorConfig:
     """Whether it is told the bar it writes, and its attention how many bars ago; needs tokens that have bars."""
     returns: bool = False
     """Whether the clock tells which bar the present one repeats, too; needs tokens that say so."""
+    voices: bool = False
+    """Whether the clock tells which voice is being written, too, and attention its past; needs tokens to say so."""
     summary: bool = False
     """Whether it is told the mean of all that it has written, which a key shows in."""
 
@@ -151,6 +153,8 @@ class GeneratorConfig:
             raise ConfigError("dropout must be in [0, 1).")
         if self.returns and not self.clock:
             raise ConfigError("returns needs clock: set generator.clock = true, or returns = false.")
+        if self.voices and not self.clock:
+            raise ConfigError("voices needs clock: set generator.clock = true, or voices = false.")
 
 
 REPORTS = ("full", "page", "none")

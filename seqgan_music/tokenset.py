@@ -41,6 +41,9 @@ class Effect(IntEnum):
     """Cycles from the next one on are `value` ticks long."""
     RETURN = 7
     """The cycle that is begun is the cycle `value` before it again: the one a NEXT opened, else the cursor's."""
+    VOICE = 8
+    """Voice `value` (1 to 255) is what is written next, the cursor back at the cycle's 0; where it is the one being
+    written already, the next of that name. A NEXT leaves none."""
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,10 @@ def check(config: Config, ranks: Ranks = ALONE) -> Config:
         raise ConfigError(f"generator.clock needs bars, and tokenizer '{made.name}' has none. Set it to false.")
     if config.generator.returns and (effects is None or not (effects[0] == Effect.RETURN).any()):
         raise ConfigError("generator.returns needs tokens that say so. Set tokenizer.returns = 16, or it to false.")
+    if config.generator.voices and (effects is None or not (effects[0] == Effect.VOICE).any()):
+        raise ConfigError(
+            'generator.voices needs tokens that say so. Set tokenizer.name = "ensemble", or it to false.'
+        )
     config = rewards.check(config, made)
     return replace(
         config,

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_music import tune
-from strategies import pieces, tunes_with_returns
+from strategies import BANDS, pieces, tunes_with_returns
 from torch import Tensor
 
 from seqgan_music.config import GeneratorConfig
-from seqgan_music.learning.clock import LAGS, NEW, Clock, Time, TimeEmbedding, When, lag_of
+from seqgan_music.learning.clock import LAGS, NEW, VOICES, Clock, Time, TimeEmbedding, When, lag_of
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.sampling import sample
 from seqgan_music.music import tokenizers
-from seqgan_music.music.notes import LOWEST_PITCH, Piece
+from seqgan_music.music.notes import LOWEST_PITCH, PROGRAMS, Piece
 from seqgan_music.tokenset import Effect
 from seqgan_music.training import check
 
@@ -118,15 +120,42 @@ def test_lags_and_phrases() -> None:
         period,
         torch.tensor([1, 1, 8, NEW]),
         period * 0 + 7,
+        torch.tensor([41, 41, 41, 41 + VOICES]),
     )
-    then = When(torch.tensor([1, 9, 8, 2]), torch.tensor([0, 6, 0, 0]), torch.tensor([7, 8, 5, 7]))
+    then = When(
+        torch.tensor([1, 9, 8, 2]),
+        torch.tensor([0, 6, 0, 0]),
+        torch.tensor([7, 8, 5, 7]),
+        torch.tensor([41, 43, 41, 41]),
+    )
     assert lag_of(now, then).tolist() == [LAGS + 8, LAGS, 1, 2 * LAGS - 1]
     assert lag_of(now, then, returns=True).tolist() == [3 * LAGS + 2, LAGS, 3 * LAGS, 3 * LAGS - 1]
-    time = Time(torch.tensor([-1, 0, 9, 1000]), period, period, torch.tensor([NEW, NEW, 1, 2]), period)
+    assert lag_of(now, then, voices=True).tolist() == [4 * LAGS + 8, LAGS, 2 * LAGS + 1, 2 * LAGS - 1]
+    both = lag_of(now, then, returns=True, voices=True).tolist()
+    assert both == [5 * LAGS + 4, LAGS, 5 * LAGS + 2, 2 * LAGS - 1]
+    time = Time(torch.tensor([-1, 0, 9, 1000]), period, period, torch.tensor([NEW, NEW, 1, 2]), period, now.voice)
     number, phrase, _, _ = TimeEmbedding(2).rows(time)
     assert (number.tolist(), phrase.tolist()) == ([0, 0, 1, 0], [8, 8, 9, 23])
     back = TimeEmbedding(2, returns=True).rows(time)[-1]
     assert (back - back[0]).tolist() == [0, 0, 8, LAGS - 1]
+    name, player = TimeEmbedding(2, voices=True).rows(time)[-2:]
+    assert (name - name[0]).tolist() == [0, 0, 0, 0]
+    assert (player - name).tolist() == [VOICES - 41] * 3 + [VOICES - 40]
+
+
+@settings(deadline=None)
+@given(pieces())
+def test_the_clock_tells_whose_part_is_open(piece: Piece) -> None:
+    for ids in BAND.encode(piece):
+        grammar, clock = BAND.grammar(), clock_of(BAND)
+        now = clock.start(1)
+        for token in ids:
+            grammar.advance(token)
+            now = clock.advance(torch.tensor([token]), now)
+            if grammar.meters:  # the header is over
+                part = grammar.instrument if grammar.part >= 0 else None  # type: ignore[attr-defined]
+                expected = 0 if part is None else part % PROGRAMS + 1 + part // PROGRAMS * VOICES
+                assert int(now.voice) == expected
 
 
 @settings(deadline=None)
@@ -159,6 +188,7 @@ def timed(memory: int = 512, heads: int = 2, tokenizer: tokenizers.Tokenizer = N
         memory=memory,
         clock=True,
         returns=tokenizer is FORM,
+        voices=tokenizer is BAND,
         summary=True,
     )
     size = len(tokenizer.vocabulary)
@@ -172,7 +202,14 @@ def timed(memory: int = 512, heads: int = 2, tokenizer: tokenizers.Tokenizer = N
 
 
 def rows(count: int = 4, length: int = 60, tokenizer: tokenizers.Tokenizer = NOTE_EVENT) -> Tensor:
-    return torch.tensor([tokenizer.encode(tune(seed))[0][:length] for seed in range(count)])
+    made = quartet if tokenizer is BAND else tune
+    return torch.tensor([tokenizer.encode(made(seed))[0][:length] for seed in range(count)])
+
+
+def quartet(seed: int) -> Piece:
+    """A tune for each of four players."""
+    parts = [replace(note, instrument=own) for own in BANDS[1] for note in tune(seed + own).notes]
+    return replace(tune(seed), notes=tuple(sorted(parts)))
 
 
 def test_a_bar_said_to_come_again_is_what_attention_looks_at() -> None:
@@ -200,7 +237,7 @@ def test_a_bar_said_to_come_again_is_what_attention_looks_at() -> None:
     torch.testing.assert_close(context[0, -1], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("tokenizer", [NOTE_EVENT, FORM], ids=["plain", "returns"])
+@pytest.mark.parametrize("tokenizer", [NOTE_EVENT, FORM, BAND], ids=["plain", "returns", "voices"])
 @pytest.mark.parametrize("heads", [0, 2])
 @pytest.mark.parametrize("memory", [7, 512])
 def test_stepping_and_windows_give_the_logits_of_the_whole(
@@ -271,5 +308,9 @@ def test_tokens_without_bars_refuse_it() -> None:
         check(made)
     with pytest.raises(ConfigError, match=r"returns needs tokens that say so\. Set tokenizer\.returns"):
         check(config.load("quick", ["generator.returns=true", "tokenizer.returns=0"]))
+    with pytest.raises(ConfigError, match=r"voices needs tokens that say so\. Set tokenizer\.name"):
+        check(config.load("quick", ["generator.voices=true"]))
+    with pytest.raises(ConfigError, match="voices needs clock"):
+        config.load("ensemble", ["generator.voices=true", "generator.clock=false"])
     with pytest.raises(ConfigError, match="returns needs clock"):
         config.load("quick", ["generator.returns=true", "generator.clock=false"])

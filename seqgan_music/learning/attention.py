@@ -11,7 +11,8 @@ repeat it; here it only has to know the place. b is learnt for classes of lags: 
 one as the bar eight bars ago, and yet it is the latter that comes again. With a clock (`clock.py`) a score for the
 number of cycles (bars) between, one for equal places in them and one for others, is added: a lag in tokens does not
 tell where eight bars ago is. Where tokens say which bar comes again (`generator.returns`), that one has its own,
-and so has an equal place after the same token, which is where a copy goes on. The values are those of tokens, not
+and so has an equal place after the same token, which is where a copy goes on; where they say which voice is being
+written (`generator.voices`), its own past has scores of its own. The values are those of tokens, not
 of states: copying is then learnt several times sooner. docs/log.md has what each is worth. Related: pointer
 sentinel mixtures (Merity et al. 2017), induction heads (Olsson et al. 2022), relative positions (Shaw et al. 2018).
 """
@@ -63,9 +64,9 @@ class Memory:
     context: Tensor
     """(N, heads * D) of the last step."""
     when: Tensor
-    """(N, 3, slots) when the states of the ring were, a `When`; (N, 0, slots) without a clock."""
+    """(N, 4, slots) when the states of the ring were, a `When`; (N, 0, slots) without a clock."""
     pending: Tensor
-    """(N, 3) that of the last state, or (N, 0)."""
+    """(N, 4) that of the last state, or (N, 0)."""
 
     def tensors(self) -> list[Tensor]:
         """All of them, rows first."""
@@ -85,6 +86,7 @@ class Attention(nn.Module):
         *,
         clock: bool = False,
         returns: bool = False,
+        voices: bool = False,
     ) -> None:
         super().__init__()
         self.heads = heads
@@ -96,7 +98,9 @@ class Attention(nn.Module):
         self.null = nn.Parameter(torch.empty(heads, 1, size))
         self.lag_bias = nn.Parameter(torch.empty(heads, LAG_CLASSES))
         self.returns = returns
-        self.cycle_lag_bias = nn.Parameter(torch.empty(heads, lag_classes(returns=returns))) if clock else None
+        self.voices = voices
+        classes = lag_classes(returns=returns, voices=voices)
+        self.cycle_lag_bias = nn.Parameter(torch.empty(heads, classes)) if clock else None
 
     def forward(
         self, hidden: Tensor, embedded: Tensor, past: Past | None, time: Time | None = None
@@ -131,8 +135,8 @@ class Attention(nn.Module):
             if self.cycle_lag_bias is not None and time is not None and known_time is not None:
                 now = Time(*(part[:, :, None] for part in time.span(start, start + BLOCK)))  # (B, S, 1)
                 then = known_time.span(first, last)
-                ago = When(then.cycle[:, None], then.place[:, None], then.token[:, None])  # (B, 1, J)
-                lags = lag_of(now, ago, returns=self.returns)  # (B, S, J)
+                ago = When(*(getattr(then, name)[:, None] for name in When._fields))  # (B, 1, J)
+                lags = lag_of(now, ago, returns=self.returns, voices=self.voices)  # (B, S, J)
                 bias: Tensor = LagScores.apply(self.cycle_lag_bias, lags)  # type: ignore[no-untyped-call]
                 scores[..., 1:] += bias  # (B, heads, S, J)
             unseen = (lag < 1) | (lag > self.memory)
@@ -171,7 +175,7 @@ class StepAttention:
         self._bias = torch.cat([attention.query.bias, attention.key.bias])
         scores = attention.cycle_lag_bias
         self._cycle_lag_bias = None if scores is None else scores.t().contiguous()  # (classes, heads)
-        self._returns = attention.returns
+        self._returns, self._voices = attention.returns, attention.voices
         self.largest = self._values.abs().max()
         """No context is larger: it is a mean of values and 0."""
 
@@ -183,8 +187,8 @@ class StepAttention:
         key = keys.new_zeros(count, self._heads, self._size)
         context = keys.new_zeros(count, self._heads * self._size)
         timed = self._cycle_lag_bias is not None
-        when = torch.zeros(count, 3 * timed, slots - 1, dtype=torch.long, device=keys.device)
-        return Memory(keys, torch.zeros_like(keys), key, context, when, when.new_zeros(count, 3 * timed))
+        when = torch.zeros(count, len(When._fields) * timed, slots - 1, dtype=torch.long, device=keys.device)
+        return Memory(keys, torch.zeros_like(keys), key, context, when, when.new_zeros(when.shape[:2]))
 
     def advance(self, tokens: Tensor, h: Tensor, memory: Memory, step: int, time: Time | None = None) -> None:
         """Take the tokens (N,) fed at `step` (from 0) and the states (N, H) after them; set the contexts.
@@ -210,9 +214,9 @@ class StepAttention:
         if self._cycle_lag_bias is not None and time is not None:
             now = Time(*(part[:, None] for part in time))
             then = When(*memory.when[:, :, : slots - 1].unbind(1))  # (N, slots - 1)
-            lags = lag_of(now, then, returns=self._returns)
+            lags = lag_of(now, then, returns=self._returns, voices=self._voices)
             scores[:, :, 1:] += F.embedding(lags, self._cycle_lag_bias).transpose(1, 2)
-            memory.pending.copy_(torch.stack([time.cycle, time.place, time.token], 1))
+            memory.pending.copy_(torch.stack([time.cycle, time.place, time.token, time.voice], 1))
         weights = scores.softmax(2).view(-1, 1, slots)
         memory.context.copy_(torch.bmm(weights, values).view(len(h), -1))
 

@@ -31,6 +31,9 @@ LAGS = 34
 """Classes of how many cycles ago: 0 to 32, and more."""
 NEW = -2
 """In the place of a source: the cycle repeats no other, or nothing says so."""
+VOICES = 256
+"""Names of voices; several of one name are told apart by their number, the first 32 of them by the generator."""
+NUMBERS = 32
 
 
 class Time(NamedTuple):
@@ -46,6 +49,8 @@ class Time(NamedTuple):
     """The cycle that this one repeats, or NEW."""
     token: Tensor
     """The token that ends; before the first -1."""
+    voice: Tensor
+    """Which voice it is of: its name and, times VOICES, its number among those of that name; 0 for none."""
 
     def span(self, start: int, end: int) -> Time:
         """Return a part of times (B, T)."""
@@ -58,6 +63,7 @@ class When(NamedTuple):
     cycle: Tensor
     place: Tensor
     token: Tensor
+    voice: Tensor
 
 
 @dataclass
@@ -82,13 +88,15 @@ class Reading:
     """The cycle that it repeats."""
     token: Tensor
     """The last token, -1 before any."""
+    voice: Tensor
+    """The voice that is being written, as in `Time`."""
 
     @property
     def time(self) -> Time:
         """When the last token ended: where the cursor is."""
         cycle = self.cycle + self.cursor // self.period
         source = torch.where(cycle == self.returning, self.source, NEW)
-        return Time(cycle, self.cursor % self.period, self.period, source, self.token)
+        return Time(cycle, self.cursor % self.period, self.period, source, self.token, self.voice)
 
     def tensors(self) -> list[Tensor]:
         """All of them."""
@@ -102,6 +110,7 @@ class Reading:
             self.returning,
             self.source,
             self.token,
+            self.voice,
         ]
 
 
@@ -121,12 +130,16 @@ class Clock(nn.Module):
         """Return the reading before the first token."""
         zero = torch.zeros(count, dtype=torch.long, device=self.effects.device)
         no, new = zero - 1, zero + NEW
-        return Reading(no, zero, zero.clone(), zero + 1, zero + 1, zero.clone(), new, new.clone(), no.clone())
+        once = zero + 1
+        return Reading(
+            no, zero, zero.clone(), once, once.clone(), zero.clone(), new, new.clone(), no.clone(), zero.clone()
+        )
 
     def advance(self, tokens: Tensor, now: Reading) -> Reading:
         """Return the reading after one token (N,) more of each sequence."""
         effect, value = self.effects[:, tokens].long().unbind()
         begins, ends, moves_on = effect == Effect.BEGIN, effect == Effect.END, effect == Effect.NEXT
+        named = effect == Effect.VOICE
         ahead = now.cursor // now.period  # cycles that the cursor is beyond the last onset's
         crossed = torch.where(begins, ahead, 0)
         cycle = now.cycle + crossed + moves_on
@@ -134,7 +147,7 @@ class Clock(nn.Module):
         onset = torch.where(begins, cursor, now.onset)
         # An end is the first such place after the onset; the period's own is the next cycle's 0.
         end = onset + 1 + (value - 1 - onset) % now.period
-        cursor = torch.where(effect == Effect.AT, value, torch.where(ends, end, cursor))
+        cursor = torch.where(effect == Effect.AT, value, torch.where(ends, end, cursor)).masked_fill(named, 0)
         cursor = cursor + (effect == Effect.HOLD) * now.period
         cursor = torch.where(moves_on, (cursor - now.period).clamp(min=0), cursor)
         coming = torch.where(effect == Effect.PERIOD, value.clamp(min=1), now.coming)
@@ -144,7 +157,9 @@ class Clock(nn.Module):
         returning = torch.where(returns, begun, now.returning)
         source = torch.where(returns, begun - value, now.source)
         period = torch.where(moves_on, coming, now.period)
-        return Reading(cycle, onset, cursor, period, coming, opened, returning, source, tokens)
+        further = torch.where(now.voice % VOICES == value, now.voice + VOICES, value)
+        voice = torch.where(named, further, now.voice).masked_fill(moves_on, 0)
+        return Reading(cycle, onset, cursor, period, coming, opened, returning, source, tokens, voice)
 
     def follow(self, ids: Tensor, now: Reading) -> tuple[Time, Reading]:
         """Return the time after each of the ids (B, T), as (B, T), and the reading after the last."""
@@ -177,18 +192,23 @@ class Clock(nn.Module):
         return Time(*(torch.cat([one[:, None].to(rest.dtype), rest[:, :-1]], 1) for one, rest in pairs))
 
 
+_WITHOUT = PHRASE + PHRASES + PLACES + PERIODS
+
+
 class TimeEmbedding(nn.Module):
     """Times as vectors: of the cycle's number in its phrase, of the phrase, of the place, and of the period.
 
-    With `returns` also of how many cycles ago the one is that this one repeats.
+    With `returns` also of how many cycles ago the one is that this one repeats, with `voices` of the voice's name
+    and of its number.
     """
 
-    def __init__(self, size: int, *, returns: bool = False) -> None:
+    def __init__(self, size: int, *, returns: bool = False, voices: bool = False) -> None:
         super().__init__()
         self.returns = returns
+        self.voices = voices
         # Not nn.Embedding(...): see `generator.Generator`.
         self.table = nn.Embedding.from_pretrained(
-            torch.empty(PHRASE + PHRASES + PLACES + PERIODS + LAGS * returns, size), freeze=False
+            torch.empty(_WITHOUT + LAGS * returns + (VOICES + NUMBERS) * voices, size), freeze=False
         )
 
     def rows(self, time: Time) -> list[Tensor]:
@@ -202,7 +222,11 @@ class TimeEmbedding(nn.Module):
         ]
         if self.returns:
             lag = torch.where(time.source == NEW, 0, (time.cycle - time.source).clamp(1, LAGS - 1))
-            rows.append(PHRASE + PHRASES + PLACES + PERIODS + lag)
+            rows.append(_WITHOUT + lag)
+        if self.voices:
+            first = _WITHOUT + LAGS * self.returns
+            rows.append(first + time.voice % VOICES)
+            rows.append(first + VOICES + (time.voice // VOICES).clamp(max=NUMBERS - 1))
         return rows
 
     def forward(self, time: Time) -> Tensor:
@@ -212,25 +236,33 @@ class TimeEmbedding(nn.Module):
         return embedded
 
 
-def lag_classes(*, returns: bool) -> int:
+def lag_classes(*, returns: bool, voices: bool = False) -> int:
     """Return how many classes `lag_of` tells apart."""
-    return 3 * (LAGS + 1) if returns else 2 * LAGS
+    return (3 * (LAGS + 1) if returns else 2 * LAGS) if not voices else 5 * (LAGS + returns)
 
 
-def lag_of(now: Time, then: When, *, returns: bool = False) -> Tensor:
+def lag_of(now: Time, then: When, *, returns: bool = False, voices: bool = False) -> Tensor:
     """Return the class of the way back from times to others; the two broadcast.
 
     Below 2 * LAGS: the cycles between, twice, the second for an equal place in them. With `returns` three times,
     the third for an equal place after the same token, which is where a copy goes on; and three more, in the same
-    order, for the cycle that is repeated now.
+    order, for the cycle that is repeated now. With `voices` five times: another place of another voice, the same
+    place of another, another place of the same voice, the same of the same, and that after the same token.
     """
     cycle = then.cycle.int()
     lag = (now.cycle.int() - cycle).clamp_(0, LAGS - 1)
     equal = now.place.int() == then.place.int()
-    if not returns:
+    if not returns and not voices:
         return lag.add_(equal, alpha=LAGS)
-    rank = equal.int() + (equal & (now.token.int() == then.token.int()))
-    return torch.where(now.source.int() == cycle, 3 * LAGS + rank, lag + LAGS * rank)
+    copied = equal & (now.token.int() == then.token.int())
+    rank, ranks = equal.int(), 3
+    if voices:
+        same = now.voice.int() == then.voice.int()
+        rank, ranks, copied = rank.add_(same, alpha=2), 5, copied.logical_and_(same)
+    rank = rank.add_(copied)
+    if not returns:
+        return lag.add_(rank, alpha=LAGS)
+    return torch.where(now.source.int() == cycle, ranks * LAGS + rank, lag + LAGS * rank)
 
 
 class LagScores(torch.autograd.Function):

@@ -96,7 +96,7 @@ class Generator(nn.Module):
         self.clock: Clock | None = None
         if config.clock:
             self.clock = Clock(ids, effects)
-            self.time_embedding = TimeEmbedding(config.embedding, returns=config.returns)
+            self.time_embedding = TimeEmbedding(config.embedding, returns=config.returns, voices=config.voices)
         if config.summary:
             self.summary = nn.Embedding.from_pretrained(torch.empty(ids, config.embedding), freeze=False)
         self.attention: Attention | None = None
@@ -109,6 +109,7 @@ class Generator(nn.Module):
                 config.memory,
                 clock=config.clock,
                 returns=config.returns,
+                voices=config.voices,
             )
         self.output = nn.Linear(config.hidden + config.heads * config.head_size, vocabulary_size)
 

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from seqgan_music.music.notes import DRUMS, LOWEST_PITCH, PITCHES, PROGRAMS, Note
 from seqgan_music.music.tokenizers._event_grammar import (
     Event,
@@ -41,6 +44,12 @@ class EnsembleLayout(Layout):
         super().__init__(ticks_per_beat, velocities, keys=keys)
         self.program = self.place("PROGRAM", [*range(DRUMS), "drums"])
         self.drum = self.place("DRUM", HITS)
+
+    def effects(self) -> npt.NDArray[np.int32]:
+        """(2, V) as note_event's; every program is a voice."""
+        table = super().effects()
+        table[1, self.program : self.program + PROGRAMS] = np.arange(1, PROGRAMS + 1)
+        return table
 
 
 def in_order(instrument: int) -> tuple[int, int]:

@@ -33,7 +33,7 @@ _EFFECTS = {
     "AT": Effect.AT,
     "END": Effect.END,
     "RETURN": Effect.RETURN,
-    "PROGRAM": Effect.AT,  # place 0: back to the start of the bar
+    "PROGRAM": Effect.VOICE,
     "DRUM": Effect.BEGIN,
 }
 
