@@ -38,6 +38,10 @@ class OutputError(SeqganMusicError):
     """A result that cannot be written: no space left, no permission, a folder in its place."""
 
 
+class WorkerError(SeqganMusicError):
+    """A process that reads files, or does other parts of the work, cannot start: the machine has no room for it."""
+
+
 class RankError(SeqganMusicError):
     """One of several processes that train together has ended, or cannot be reached: the others cannot go on."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from seqgan_music.errors import WorkerError
 from seqgan_music.music.workers import CRASHED, OUT_OF_MEMORY, TIMED_OUT, Failure, bounded_map
 
 BOUNDS = {"max_seconds": 20.0, "max_memory_megabytes": 512}
@@ -100,6 +101,38 @@ def test_a_function_that_workers_cannot_import_is_an_error_not_a_wait() -> None:
 
     with pytest.raises((AttributeError, RuntimeError)):
         list(bounded_map(local, [1], workers=1, **BOUNDS))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("exit 3", "the reading process died (exit code 3)"),
+        (None, "no such file or directory"),
+    ],
+)
+@pytest.mark.skipif(os.name != "posix", reason="a script in Python's place")
+def test_a_worker_that_does_not_start_is_one_line(
+    script: str | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    if script is not None:
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(WorkerError) as told:
+        outcomes(["pid", "pid"], workers=2)
+    assert str(told.value).startswith(f"A worker process does not start ({reason}). ")
+    assert "\n" not in str(told.value)
+
+
+def test_a_scan_whose_workers_do_not_start_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.mid").write_bytes(b"MThd")
+    boot = "import sys; from seqgan_music import cli; sys.executable += '-none'; cli.main()"
+    line = [sys.executable, "-c", boot, "scan", str(tmp_path)]
+    ended = subprocess.run(line, capture_output=True, text=True, env={**os.environ, "SEQGAN_MUSIC_CACHE": ""})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("seqgan-music: A worker process does not start (no such file or directory). ")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

@@ -19,6 +19,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from seqgan_music import memory
+from seqgan_music.errors import WorkerError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -55,7 +58,8 @@ def bounded_map(
     memory bound is address space of a worker (where the system has such a limit). Leaving the iteration early ends
     the workers.
 
-    Raises RuntimeError where workers cannot start, as when `function` cannot be imported, and what `items` raises.
+    Raises WorkerError where the machine has no room for a worker, RuntimeError where `function` cannot be imported
+    there, and what `items` raises.
     """
     todo = _Todo(items, most=_AHEAD * workers)
     done: queue.SimpleQueue[tuple[Item, Result | Failure] | Exception | None] = queue.SimpleQueue()
@@ -156,8 +160,10 @@ class _Attendant(threading.Thread):
                     break
                 for item in taken:
                     self.done.put((item, self._outcome(worker, item)))
-        except (OSError, RuntimeError, pickle.PicklingError) as error:
-            self.done.put(RuntimeError(f"A worker process does not start: {error}"))
+        except OSError as error:
+            self.done.put(_no_room(error.strerror or str(error)))
+        except (WorkerError, RuntimeError) as error:
+            self.done.put(_no_room(str(error)) if memory.exhausted(error) else error)
         finally:
             if self.worker:
                 self.worker.end()
@@ -188,8 +194,10 @@ class _Attendant(threading.Thread):
             self.worker = None if self.stopped else _Worker()
         if self.worker is not None and not self.stopped:
             ready = self.worker.ask(self.call, _START_SECONDS)
+            if isinstance(ready, Failure) and not self.stopped:
+                raise _no_room(ready.detail)
             if ready is not True and not self.stopped:
-                raise RuntimeError(ready.detail if isinstance(ready, Failure) else ready)
+                raise RuntimeError(f"A worker process cannot import its work: {ready}")
         return self.worker
 
     def _outcome(self, worker: _Worker, item: object) -> object:
@@ -255,6 +263,13 @@ class _Worker:
         self.process.kill()
 
 
+def _no_room(reason: str) -> WorkerError:
+    return WorkerError(
+        f"A worker process does not start ({reason[:1].lower()}{reason[1:]}). Where memory, processes or threads"
+        " are short, end other programs or raise the limit (`ulimit -a` shows it); then run it again."
+    )
+
+
 def _death(process: subprocess.Popen[bytes]) -> str:
     try:
         code = process.wait(timeout=5)
@@ -283,7 +298,8 @@ def serve() -> None:
     try:
         function, max_seconds, max_memory_megabytes = pickle.load(requests)
     except Exception as error:
-        answer(f"{type(error).__name__}: {error}")
+        said = f"{type(error).__name__}: {error}"
+        answer(Failure(OUT_OF_MEMORY, "it has too little memory") if memory.exhausted(error) else said)
         return
     _limit_memory(max_memory_megabytes)
     answer(True)
