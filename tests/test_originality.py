@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import random
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +105,37 @@ def test_the_named_place_holds_the_run(training: list[Piece], piece: Piece) -> N
     ]
     assert holds.index(True) == run.source_piece
     assert slow_runs(piece, training).index(longest) == run.start_note
+
+
+@given(st.lists(narrow, max_size=8), st.lists(narrow, max_size=3), st.integers(1, 30))
+def test_a_set_in_parts_says_the_same_as_in_one(training: list[Piece], written: list[Piece], most: int) -> None:
+    whole = Index(training)
+    parts = Index(iter(training), ticks_per_beat=whole.ticks_per_beat, together=most)
+    assert len(parts) == len(whole)
+    assert [runs.tolist() for runs in parts.runs(written)] == [runs.tolist() for runs in whole.runs(written)]
+    assert parts.longest_runs(written) == whole.longest_runs(written)
+
+
+def test_a_set_in_parts_keeps_none_of_its_pieces(tmp_path: Path) -> None:
+    class Watched(Piece):  # a Piece has no room for weak references
+        pass
+
+    alive: list[weakref.ref[Watched]] = []
+
+    def music() -> Iterator[Piece]:
+        for seed in range(30):
+            piece = Watched(tune(seed).notes, name=f"tune {seed}")
+            gc.collect()
+            assert not any(one() for one in alive[:-1])
+            alive.append(weakref.ref(piece))
+            yield piece
+
+    index = Index(music(), ticks_per_beat=12, together=100, folder=tmp_path)
+    assert (len(index), index.names[29]) == (30 * 40, "tune 29")
+    run = index.longest_run(joined(tune(100, 10), part(tune(17), 5, 20)))
+    assert run is not None
+    assert (run.notes, run.source_piece) == (15, 17)
+    assert not list(tmp_path.iterdir())
 
 
 @given(pieces(most=20).map(lambda piece: piece.tuned), st.integers(-12, 12), st.integers(0, 1000))

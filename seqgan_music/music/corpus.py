@@ -43,6 +43,7 @@ __all__ = [
     "Scan",
     "ScannedFile",
     "ScannedPiece",
+    "each_piece",
     "labels",
     "pieces",
     "scan",
@@ -90,18 +91,20 @@ def pieces(tokens: TokenSet, tokenizer: Tokenizer, names: Sequence[str] = ()) ->
     Rows are joined again to the piece that they are parts of, a row of rests that the tokenizer left out missing.
     Where the set does not know its sources, each row is a piece without a name.
     """
-    rows = [tokens.row(index) for index in range(len(tokens))]
+    return list(each_piece(tokens, tokenizer, names))
+
+
+def each_piece(tokens: TokenSet, tokenizer: Tokenizer, names: Sequence[str] = ()) -> Iterator[Piece]:
+    """Yield what `pieces` returns: of a large set all would not fit in memory."""
     if tokens.sources is None:
-        return [tokenizer.decode(row.tolist()).piece for row in rows]
+        for index in range(len(tokens)):
+            yield tokenizer.decode(tokens.row(index).tolist()).piece
+        return
     hop = getattr(tokenizer.options, "hop", 0) or None
-    found: list[Piece] = []
-    for source, group in groupby(zip(tokens.sources.tolist(), rows, strict=True), key=itemgetter(0)):
-        parts = [row for _, row in group]
+    for source, group in groupby(enumerate(tokens.sources.tolist()), key=itemgetter(1)):
+        parts = [tokens.row(index) for index, _ in group]
         ids = np.concatenate([*(row[:hop] for row in parts[:-1]), parts[-1]])
-        found.append(
-            replace(tokenizer.decode(ids.tolist()).piece, name=names[source] if source < len(names) else "")
-        )
-    return found
+        yield replace(tokenizer.decode(ids.tolist()).piece, name=names[source] if source < len(names) else "")
 
 
 def _identity(tokenizer: Tokenizer) -> npt.NDArray[np.int32]:

@@ -19,19 +19,22 @@ The figures, all of the longest run that begins at each note:
   not in the set. People borrow too: up to 0.05 is what they do, more is copying. After the originality report of
   Yin et al. 2022.
 
-The set is held as a suffix array (Manber and Myers 1993), sorted by prefix doubling: in time as n log n, and in at
-most 34 bytes a note.
+The set is held as suffix arrays, in at most 34 bytes a note. A large one is cut between pieces into parts that lie
+in unnamed files, so that memory is that of making one part, however large the set is. No run leads from piece to
+piece: the longest of all is the longest of the parts'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_music.music.notes import TICKS_PER_BEAT, Note, Piece
+from seqgan_music.music.metrics.suffixes import SuffixArray, in_file
+from seqgan_music.music.notes import TICKS_PER_BEAT, Meter, Note, Piece
 
 Ints = npt.NDArray[np.int64]
 
@@ -40,6 +43,7 @@ NOVELTY = (4, 8, 12)
 PERCENTILE = 95.0
 
 _LONGEST_TICKS = 2**24 - 1  # longer waits and durations are taken as this
+_TOGETHER = 1_000_000  # notes of a part
 
 
 @dataclass(frozen=True)
@@ -72,33 +76,48 @@ class Index:
     """A set of pieces in which runs are looked up.
 
     `names` are for `CopiedRun.source`; a piece without one goes by its own name, or by its number. Pieces of other
-    grids are rounded to the coarsest grid of the set.
+    grids are rounded to `ticks_per_beat`, by default the coarsest grid of the set. Where that is given, pieces are
+    taken one by one and not kept: they need not fit in memory.
     """
 
-    def __init__(self, pieces: Sequence[Piece], names: Sequence[str] = ()) -> None:
-        self.ticks_per_beat = min((piece.ticks_per_beat for piece in pieces), default=TICKS_PER_BEAT)
-        self.names = [
-            (names[number] if number < len(names) else piece.name) or f"training piece {number + 1}"
-            for number, piece in enumerate(pieces)
-        ]
-        # What `_bar` needs of each piece; the notes themselves are kept as arrays alone.
-        self._silent = [Piece((), piece.ticks_per_beat, piece.meters) for piece in pieces]
-        notes = [_ordered(piece, self.ticks_per_beat) for piece in pieces]
-        self._starts = np.cumsum([0, *map(len, notes)])  # (pieces + 1,) where the notes of each piece begin
-        whole = np.concatenate([np.zeros((0, 4), dtype=np.int64), *notes])
-        self._onsets, self._pitches = whole[:, 3].copy(), whole[:, 1].astype(np.int16)
-        texts = [np.zeros(0, dtype=np.int64)]
-        for number, some in enumerate(notes):
-            # In place of the last note's link, a key of its own: no run leads from piece to piece.
-            texts += [_links(some), np.array([-1 - number])[: len(some)]]
-        self._keys, symbols = np.unique(np.concatenate(texts), return_inverse=True)
-        self._suffixes, self._ranks = _suffix_array(symbols)
-        # Suffixes that begin with key k are those from _first[k] to before _first[k + 1].
-        self._first = np.searchsorted(symbols[self._suffixes], np.arange(len(self._keys) + 1))
+    def __init__(
+        self,
+        pieces: Iterable[Piece],
+        names: Sequence[str] = (),
+        *,
+        ticks_per_beat: int | None = None,
+        together: int = _TOGETHER,
+        folder: Path | None = None,
+    ) -> None:
+        """A set of more than `together` notes has files in `folder`. Raises OutputError where there is no space."""
+        if ticks_per_beat is None:
+            pieces = list(pieces)
+            ticks_per_beat = min((piece.ticks_per_beat for piece in pieces), default=TICKS_PER_BEAT)
+        self.ticks_per_beat = ticks_per_beat
+        self.names: list[str] = []
+        self._bars: list[_Bars] = []
+        self._parts: list[_Part] = []
+        bars: dict[_Bars, _Bars] = {}
+        waiting: list[Ints] = []
+        count = 0
+        for number, piece in enumerate(pieces):
+            self.names.append(
+                (names[number] if number < len(names) else piece.name) or f"training piece {number + 1}"
+            )
+            own = _Bars(piece.ticks_per_beat, piece.meters)
+            self._bars.append(bars.setdefault(own, own))
+            notes = _ordered(piece, ticks_per_beat)
+            if count and count + len(notes) > together:
+                self._parts.append(_Part(waiting, number).in_files(folder))
+                waiting, count = [], 0
+            waiting.append(notes)
+            count += len(notes)
+        last = _Part(waiting, len(self.names))
+        self._parts.append(last.in_files(folder) if self._parts else last)
 
     def __len__(self) -> int:
         """Number of notes in the set."""
-        return len(self._suffixes)
+        return sum(map(len, self._parts))
 
     def runs(self, pieces: Sequence[Piece], most: int | None = None) -> list[Ints]:
         """Return for each piece (notes,) the longest copied run, in notes, that begins at each of its notes.
@@ -106,96 +125,98 @@ class Index:
         Runs of `most` notes and more need not be told apart, which saves time. All pieces are looked up at once,
         which is much faster than one after the other.
         """
-        return [lengths for lengths, _ in self._look_up([_ordered(p, self.ticks_per_beat) for p in pieces], most)]
+        notes = [_ordered(piece, self.ticks_per_beat) for piece in pieces]
+        links, longest = _text(notes), np.zeros(sum(map(len, notes)), dtype=np.int64)
+        for part in self._parts:
+            longest = np.maximum(longest, part.match(links, most)[0])
+        return _split(longest, notes)
 
     def longest_runs(self, pieces: Sequence[Piece]) -> list[CopiedRun | None]:
         """Return the longest run of each piece, the first of equals; None where no two notes are in the set."""
         notes = [_ordered(piece, self.ticks_per_beat) for piece in pieces]
-        found = []
-        for piece, some, (lengths, places) in zip(pieces, notes, self._look_up(notes, None), strict=True):
-            start = int(lengths.argmax()) if len(lengths) else 0
-            copied = len(lengths) > 0 and lengths[start] > 1
-            found.append(self._run(piece, some, start, int(lengths[start]), places[start]) if copied else None)
-        return found
+        links = _text(notes)
+        found: list[tuple[int, int, _Place]] = [(1, 0, _Place(0, 0, 0))] * len(pieces)  # notes, start, place
+        for part in self._parts:
+            lengths, suffixes = part.match(links, None)
+            for index, (some, theirs) in enumerate(
+                zip(_split(lengths, notes), _split(suffixes, notes), strict=True)
+            ):
+                start = int(some.argmax()) if len(some) else 0
+                # Of equals the first in the piece, then the first in the set.
+                if len(some) and (-some[start], start) < (-found[index][0], found[index][1]):
+                    found[index] = int(some[start]), start, part.place(theirs[start])
+        return [
+            None if best[0] < 2 else self._run(piece, some, *best)
+            for piece, some, best in zip(pieces, notes, found, strict=True)
+        ]
 
     def longest_run(self, piece: Piece) -> CopiedRun | None:
         """Return the longest run of a piece, the first of equals; None where no two notes are in the set."""
         return self.longest_runs([piece])[0]
 
-    def _run(self, piece: Piece, notes: Ints, start: int, length: int, places: Ints) -> CopiedRun:
-        place = int(self._suffixes[places[0] : places[1]].min())
-        number = int(np.searchsorted(self._starts, place, side="right")) - 1
+    def _run(self, piece: Piece, notes: Ints, length: int, start: int, place: _Place) -> CopiedRun:
         return CopiedRun(
             notes=length,
             start_note=start,
-            start_bar=_bar(piece, int(notes[start, 3])),
-            source=self.names[number],
-            source_piece=number,
-            source_bar=_bar(self._silent[number], int(self._onsets[place])),
-            transposed=int(notes[start, 1]) - int(self._pitches[place]),
+            start_bar=_Bars(piece.ticks_per_beat, piece.meters).number(int(notes[start, 3])),
+            source=self.names[place.piece],
+            source_piece=place.piece,
+            source_bar=self._bars[place.piece].number(place.onset),
+            transposed=int(notes[start, 1]) - place.pitch,
         )
 
-    def _look_up(self, pieces: Sequence[Ints], most: int | None) -> list[tuple[Ints, Ints]]:
-        """Return for each piece's notes (n, 4) the longest runs (n,) and the suffixes (n, 2) that begin so."""
-        links = [part for notes in pieces for part in (_links(notes), np.array([-1])[: len(notes)])]
-        keys = np.concatenate([np.zeros(0, dtype=np.int64), *links])
-        if not len(self):
-            lengths, places = np.zeros(len(keys), dtype=np.int64), np.zeros((len(keys), 2), dtype=np.int64)
-        else:
-            symbols = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-            known = (keys >= 0) & (self._keys[symbols] == keys)
-            low = np.where(known, self._first[symbols], 0)
-            high = np.where(known, self._first[symbols + 1], 0)
-            lengths, places = self._match(low, high, len(self) if most is None else most - 1)
-            lengths += 1
-        ends = np.cumsum([len(notes) for notes in pieces])[:-1]
-        return list(zip(np.split(lengths, ends), np.split(places, ends), strict=True)) if len(pieces) else []
 
-    def _match(self, low: Ints, high: Ints, most: int) -> tuple[Ints, Ints]:
-        """Return the number of links (M,) that match from each on, and the suffixes (M, 2) that begin so.
+@dataclass(frozen=True)
+class _Place:
+    """Where a note stands in the set: the piece, the onset on its own grid, the pitch."""
 
-        `low` and `high` (M,) are the suffixes that begin with each single link. Blocks of 2, 4, 8, ... links are
-        found from two halves each; then the longest match is put together from the largest blocks down.
-        """
-        count = len(low)
-        blocks = [(low, high)]
-        while (size := 2 ** (len(blocks) - 1)) * 2 <= min(most, count):
-            low, high = blocks[-1]
-            halves = np.flatnonzero((low < high)[:-size] & (low < high)[size:])
-            if not len(halves):
-                break
-            after = halves + size
-            both = self._narrow(low[halves], high[halves], np.full(len(halves), size), low[after], high[after])
-            blocks.append((np.zeros_like(low), np.zeros_like(high)))
-            for whole, part in zip(blocks[-1], both, strict=True):
-                whole[halves] = part
-        lengths, places = np.zeros(count, dtype=np.int64), np.zeros((count, 2), dtype=np.int64)
-        for level in reversed(range(len(blocks))):
-            low, high = blocks[level]
-            at = np.minimum(np.arange(count) + lengths, count - 1)  # the last link of all matches nothing
-            longer = np.flatnonzero(low[at] < high[at])
-            at = at[longer]
-            first = lengths[longer] == 0
-            ranges = np.where(first[:, None], np.stack([low[at], high[at]], 1), places[longer])
-            new = np.stack(self._narrow(ranges[:, 0], ranges[:, 1], lengths[longer], low[at], high[at]), 1)
-            found = new[:, 0] < new[:, 1]
-            places[longer[found]] = new[found]
-            lengths[longer[found]] += 2**level
-        return lengths, places
+    piece: int
+    onset: int
+    pitch: int
 
-    def _narrow(self, low: Ints, high: Ints, offset: Ints, next_low: Ints, next_high: Ints) -> tuple[Ints, Ints]:
-        """Return which of the suffixes low..high go on after `offset` links as next_low..next_high begin."""
-        return self._bisect(low, high, offset, next_low), self._bisect(low, high, offset, next_high)
 
-    def _bisect(self, low: Ints, high: Ints, offset: Ints, rank: Ints) -> Ints:
-        """Return the first of the suffixes low..high whose remainder after `offset` links has this rank or more."""
-        low, high = low.copy(), high.copy()
-        while (wide := np.flatnonzero(low < high)).size:
-            middle = (low[wide] + high[wide]) // 2
-            less = self._ranks[self._suffixes[middle] + offset[wide]] < rank[wide]
-            low[wide[less]] = middle[less] + 1
-            high[wide[~less]] = middle[~less]
-        return low
+@dataclass(frozen=True)
+class _Bars:
+    """What tells the bars of a piece."""
+
+    ticks_per_beat: int
+    meters: tuple[Meter, ...]
+
+    def number(self, onset: int) -> int:
+        """Return the number of the bar (from 1) that a tick lies in."""
+        return sum(1 for _ in Piece((Note(onset, 60, 1),), self.ticks_per_beat, self.meters).bars())
+
+
+class _Part:
+    """Successive pieces of the set, the last of which is followed by piece `end`."""
+
+    def __init__(self, notes: Sequence[Ints], end: int) -> None:
+        self._starts = np.cumsum([0, *map(len, notes)])  # (pieces + 1,) where the notes of each piece begin
+        self._number = end - len(notes)
+        whole = np.concatenate([np.zeros((0, 4), dtype=np.int64), *notes])
+        self._onsets: npt.NDArray[np.integer] = whole[:, 3].copy()
+        self._pitches: npt.NDArray[np.integer] = whole[:, 1].astype(np.int16)
+        self._suffixes = SuffixArray(_text(notes))
+
+    def __len__(self) -> int:
+        return len(self._suffixes)
+
+    def in_files(self, folder: Path | None) -> _Part:
+        """Keep it in unnamed files in a folder, and return it. Raises OutputError where there is no space."""
+        self._onsets, self._pitches = in_file(self._onsets, folder), in_file(self._pitches, folder)
+        self._suffixes.put_into_files(folder)
+        return self
+
+    def match(self, links: Ints, most: int | None) -> tuple[Ints, Ints]:
+        """Return the longest runs (M,), in notes, and the suffixes (M, 2) that begin so; see `_text`."""
+        lengths, suffixes = self._suffixes.match(links, None if most is None else most - 1)
+        return lengths + bool(len(self)), suffixes
+
+    def place(self, suffixes: Ints) -> _Place:
+        """Return where the first of the suffixes (2,) begins."""
+        place = self._suffixes.place(suffixes)
+        piece = int(np.searchsorted(self._starts, place, side="right")) - 1
+        return _Place(self._number + piece, int(self._onsets[place]), int(self._pitches[place]))
 
 
 def novelty(runs: Sequence[Ints], n: int) -> float:
@@ -232,34 +253,21 @@ def _ordered(piece: Piece, ticks_per_beat: int) -> Ints:
     return np.stack(columns, 1)[np.lexsort((columns[2], columns[1], columns[0]))]
 
 
+def _text(pieces: Sequence[Ints]) -> Ints:
+    """(M,): the links of all pieces, notes (n, 4) each; in place of a last note's link a number of its own."""
+    own = [np.array([-1 - number])[: len(notes)] for number, notes in enumerate(pieces)]
+    links = [part for notes, end in zip(pieces, own, strict=True) for part in (_links(notes), end)]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *links])
+
+
+def _split(values: Ints, pieces: Sequence[Ints]) -> list[Ints]:
+    """What holds for all notes (M, ...) -> for those of each piece."""
+    return np.split(values, np.cumsum([len(notes) for notes in pieces])[:-1]) if len(pieces) else []
+
+
 def _links(notes: Ints) -> Ints:
     """(n - 1,): the link from each note (n, 4) to the next as one number, 0 or more."""
     duration = np.minimum(notes[:-1, 2], _LONGEST_TICKS)
     interval, wait = np.diff(notes[:, 1]), np.minimum(np.diff(notes[:, 0]), _LONGEST_TICKS)
     links: Ints = duration << 33 | wait << 9 | interval + 256
     return links
-
-
-def _suffix_array(symbols: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return (N,) where each suffix in order begins, and (N,) the rank of the suffix that begins at each place.
-
-    Each piece ends with a symbol that stands nowhere else, so no two suffixes are equal.
-    """
-    count, size = len(symbols), 1
-    ranks = symbols.astype(np.int64)
-    order = np.argsort(ranks)
-    while count and ranks[order[-1]] < count - 1:
-        following = np.zeros(count, dtype=np.int64)
-        following[:-size] = ranks[size:] + 1
-        pairs = ranks * (count + 1) + following  # ranks of the first `size` symbols, then of the next `size`
-        order = np.argsort(pairs)
-        pairs = pairs[order]
-        ranks = np.empty(count, dtype=np.int64)
-        ranks[order] = np.cumsum(np.concatenate([[0], pairs[1:] != pairs[:-1]]))
-        size *= 2
-    return order.astype(np.int32), ranks.astype(np.int32)
-
-
-def _bar(piece: Piece, onset: int) -> int:
-    """Number of the bar (from 1) that a tick lies in."""
-    return sum(1 for _ in Piece((Note(onset, 60, 1),), piece.ticks_per_beat, piece.meters).bars())
