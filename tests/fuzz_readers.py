@@ -192,6 +192,14 @@ def _tokens(run: Path) -> None:
     check_splits(Splits.load(run / "tokens.npz"))
 
 
+def _copies(run: Path) -> None:
+    from seqgan_music.compose import Composer
+    from seqgan_music.music.notes import Note, Piece
+
+    copied = Composer.open(run).training.longest_run(Piece(tuple(Note(12 * n, 60 + n, 12) for n in range(8))))
+    assert copied is None or 2 <= copied.notes <= 8
+
+
 def _told(run: Path) -> None:
     from seqgan_music.compose import runs
     from seqgan_music.music import corpus, scan_files
@@ -226,11 +234,11 @@ _ASKED: dict[str, tuple[Callable[[Path], None], ...]] = {
     "config.toml": (_resume,),
     "vocabulary.json": (_generator, _resume),
     "scan.json": (_told, _report),
-    "scan.jsonl": (_told,),
+    "scan.jsonl": (_told, _copies),
     "evaluation.json": (_chosen, _report),
-    "metrics.jsonl": (_report,),
+    "metrics.jsonl": (_report, _resume),
     "ratings.jsonl": (_ratings,),
-    "tokens.npz": (_tokens,),
+    "tokens.npz": (_tokens, _copies),
     "phase-1.json": (_generator, _chosen, _report),
     "last.json": (_resume, _report),
     "critic.json": (_critic,),
@@ -512,6 +520,7 @@ class OracleResults(Reader):
 
 def readers() -> list[Reader]:
     """All of them."""
+    from fuzz_results import BenchmarkFile, Taste
     from fuzz_studio import Studio
 
     return [
@@ -521,6 +530,8 @@ def readers() -> list[Reader]:
         *(RunFile(name) for name in ("scan.jsonl", "metrics.jsonl", "ratings.jsonl", "tokens.npz")),
         *(RunFile(f"checkpoints/{name}.json") for name in ("phase-1", "last", "critic", "phase-2")),
         *(TensorsOfAnotherShape(name) for name in ("phase-1", "last", "critic")),
+        *(BenchmarkFile(f"cells/1-1-mle/{name}.json") for name in ("result", "cost")),
+        *(BenchmarkFile("draws/1/truth.json"), Taste()),
         *(Tokens(), Cache(), Font(), OracleResults(), Studio()),
     ]
 

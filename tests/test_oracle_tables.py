@@ -10,11 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from fuzz_results import BenchmarkFile
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up_results import GRID, METHODS, benchmark, cell, measures, results, row
 
-from seqgan_music.errors import InputError
+from seqgan_music.errors import InputError, RunError
 from seqgan_music.oracle_benchmark import figures, tables
 from seqgan_music.oracle_benchmark.results import Results, cell_from_document, cell_to_document, load
 from seqgan_music.oracle_benchmark.verdicts import verdicts
@@ -137,6 +138,32 @@ def test_results_that_are_none_are_one_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not hold results") as caught:
         load(tmp_path / "results.json")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("cells/1-1-mle/result.json", None, ""),
+        ("cells/1-1-mle/result.json", "[" * 20_000, ""),
+        ("cells/1-1-mle/result.json", '{"judge": 1}', ""),
+        ("cells/1-1-mle/result.json", json.dumps(cell_to_document(cell(seed=2))), "it is that of another cell"),
+        ("draws/1/truth.json", "{}", "it has no 'draw'"),
+        ("draws/1/truth.json", "7", "it is no JSON object"),
+    ],
+)
+def test_a_benchmark_whose_files_are_damaged_names_the_file(
+    file: str, text: str | None, reason: str, tmp_path: Path
+) -> None:
+    reader = BenchmarkFile(file)
+    folder = reader.prepare(tmp_path, reader.seeds[0])
+    assert reader.try_(folder) == "read"
+    (folder / file).unlink()
+    if text is not None:
+        (folder / file).write_text(text)
+    with pytest.raises(RunError) as told:
+        reader.try_(folder)
+    assert str(told.value).startswith(f"{folder / file} cannot be read: {reason}")
+    assert str(told.value).endswith(" Delete its folder and go on with --resume.")
 
 
 def test_the_document_holds_results_and_verdicts() -> None:

@@ -10,13 +10,12 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from seqgan_music import config as configs
 from seqgan_music import run_folders
-from seqgan_music.errors import ConfigError, RunError
+from seqgan_music.errors import RunError
 from seqgan_music.learning import discriminators, methods, oracles
-from seqgan_music.oracle_benchmark import cells, figures, schedule, settings, tables
+from seqgan_music.oracle_benchmark import cells, figures, results, schedule, settings, tables
 from seqgan_music.oracle_benchmark.results import Results
 from seqgan_music.oracle_benchmark.settings import Row, Settings
 from seqgan_music.run_folders import write_text
@@ -70,20 +69,8 @@ def run(folder: Path, *, device: str, workers: int, show: Callable[[schedule.Sta
 
 
 def finish(folder: Path, chosen: Settings, name: str) -> Results:
-    """Gather the cells that are done and write results, tables and figures."""
-    found = Results.from_document(
-        {
-            "name": name,
-            "settings": settings.to_document(chosen),
-            "truth": [_read(cells.draw_folder(folder, draw) / cells.TRUTH) for draw in range(1, chosen.draws + 1)],
-            "cells": [
-                _read(cells.cell_folder(folder, row, draw, seed) / cells.RESULT)
-                for row in chosen.rows
-                for draw in range(1, chosen.draws + 1)
-                for seed in range(1, chosen.seeds + 1)
-            ],
-        }
-    )
+    """Gather the cells that are done and write results, tables and figures. Raises RunError, OutputError."""
+    found = gathered(folder, chosen, name)
     write_text(folder / RESULTS, json.dumps(found.to_document(), indent=1))
     write_text(folder / TABLE, tables.markdown(found))
     write_text(folder / CELLS, tables.csv(found))
@@ -92,15 +79,25 @@ def finish(folder: Path, chosen: Settings, name: str) -> Results:
     return found
 
 
+def gathered(folder: Path, chosen: Settings, name: str) -> Results:
+    """Return the results of all cells. Raises RunError where a file is missing, damaged, or another cell's."""
+    truth = []
+    for draw in range(1, chosen.draws + 1):
+        with cells.told(cells.draw_folder(folder, draw) / cells.TRUTH) as document:
+            truth.append(results.truth_from_document(document))
+            if truth[-1].draw != draw:
+                raise ValueError("it is that of another draw")
+    found = []
+    for row in chosen.rows:
+        for draw in range(1, chosen.draws + 1):
+            for seed in range(1, chosen.seeds + 1):
+                with cells.told(cells.cell_folder(folder, row, draw, seed) / cells.RESULT) as document:
+                    cell = results.cell_from_document(document)
+                    if (cell.label, cell.role, cell.draw, cell.seed) != (row.label, row.role, draw, seed):
+                        raise ValueError("it is that of another cell")
+                    found.append(cell)
+    return Results(name, settings.to_document(chosen), tuple(truth), tuple(found))
+
+
 def _checked(row: Row) -> Row:
     return replace(row, method=methods.resolved(row.method))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}. Delete its folder and go on with --resume.") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path} is not a result. Delete its folder and go on with --resume.")
-    return document

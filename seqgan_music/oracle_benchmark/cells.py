@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor
 
 from seqgan_music.config import Config, EvaluationConfig
+from seqgan_music.errors import RunError
 from seqgan_music.learning import checkpoint, discriminators, oracles
 from seqgan_music.learning.data import Sequences
 from seqgan_music.learning.divergence import HeldOut, distinct_4, measure
@@ -42,6 +45,19 @@ def draw_folder(folder: Path, draw: int) -> Path:
 def cell_folder(folder: Path, row: Row, draw: int, seed: int) -> Path:
     """Return where a cell's files are."""
     return folder / "cells" / f"{draw}-{seed}-{slug(row.label)}"
+
+
+@contextmanager
+def told(path: Path) -> Iterator[dict[str, Any]]:
+    """Give the JSON object in a file; raises RunError where it is none, or not what the block can read."""
+    try:
+        document = json.loads(path.read_bytes())
+        if not isinstance(document, dict):
+            raise TypeError("it is no JSON object")
+        yield document
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise RunError(f"{path} cannot be read: {reason}. Delete its folder and go on with --resume.") from None
 
 
 def make_oracle(settings: Settings, draw: int, device: torch.device) -> Oracle:
@@ -189,5 +205,5 @@ def _updates_before(folder: Path, settings: Settings, row: Row, draw: int, seed:
     """Generator updates of the cell that a row goes on from, with those before it."""
     if row.start == NOTHING:
         return 0
-    found = json.loads((cell_folder(folder, settings.row(row.start), draw, seed) / RESULT).read_bytes())
-    return int(found["updates"])
+    with told(cell_folder(folder, settings.row(row.start), draw, seed) / RESULT) as found:
+        return int(found["updates"])

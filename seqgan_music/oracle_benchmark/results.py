@@ -173,7 +173,7 @@ class Results:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Results:
         """Undo `to_document`. Raises KeyError, TypeError or ValueError where the document is another."""
-        truth = tuple(_typed(Truth, entry) for entry in document["truth"])
+        truth = tuple(map(truth_from_document, document["truth"]))
         cells = tuple(cell_from_document(entry) for entry in document["cells"])
         return cls(str(document["name"]), document["settings"], truth, cells)
 
@@ -186,6 +186,11 @@ def load(path: Path) -> Results:
         raise InputError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} does not hold results of the oracle benchmark ({error!r}).") from None
+
+
+def truth_from_document(document: Mapping[str, Any]) -> Truth:
+    """Return what is known of a draw. Raises KeyError, TypeError or ValueError where the document is another."""
+    return _typed(Truth, document)
 
 
 def cell_to_document(cell: Cell) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,9 @@ class Clock:
         for task in tasks(settings):
             if task.label != DATA and is_done(folder, settings, task):
                 path = cells.cell_folder(folder, settings.row(task.label), task.draw, task.seed) / cells.COST
-                self.took(task, float(json.loads(path.read_bytes())["seconds"]))
+                # What it took is for an estimate alone: a cell is done without.
+                with suppress(RunError), cells.told(path) as document:
+                    self.took(task, float(document["seconds"]))
         self._begun: dict[Task, float] = {}
 
     def took(self, task: Task, seconds: float) -> None:
