@@ -123,7 +123,7 @@ class GeneratorConfig:
     hidden: int = 256
     """Size H of the LSTM's state."""
     layers: int = 1
-    """LSTM layers."""
+    """LSTM layers, at most 64."""
     dropout: float = 0.3
     """Share of the embedding's and the output's values dropped while training by maximum likelihood."""
     init_std: float = 0.0
@@ -147,6 +147,8 @@ class GeneratorConfig:
         """Refuse values that cannot be."""
         at_least(self, 1, "embedding", "hidden", "layers", "head_size", "memory")
         at_least(self, 0, "heads")
+        if self.layers > 64:  # each is built by itself, so that too many would take forever, not only memory
+            raise ConfigError(f"layers must be at most 64, not {self.layers}.")
         if self.init_std < 0:
             raise ConfigError("init_std must be at least 0.")
         if not 0 <= self.dropout < 1:

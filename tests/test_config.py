@@ -209,6 +209,7 @@ def test_the_last_of_several_settings_counts(tmp_path: Path) -> None:
         ("phase.4.epochs=1", "there is no phase '4'."),
         ("phase.epochs=1", "say which phase, as in phase.mle.epochs=..."),
         ("phase=3", "'phase' must be written as [[phase]] tables."),
+        (f"generator.layers=1{'0' * 20}", "layers must be at most 64, not 1000"),
         (f"seed=1{'0' * 5000}", "seed must be a whole number"),
         (f"seed={'[' * 5000}", "seed must be a whole number"),
     ],

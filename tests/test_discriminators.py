@@ -67,3 +67,8 @@ def test_filters_of_the_paper_by_length() -> None:
 def test_misspelt_option_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"no option 'embeding'\. Did you mean 'embedding'"):
         discriminators.create(ChoiceConfig("cnn", {"embeding": 3}), 20, 9)
+
+
+def test_filters_past_any_number_are_one_line() -> None:
+    with pytest.raises(ConfigError, match="whole numbers from 1 to 1000000"):
+        discriminators.check(ChoiceConfig("cnn", {"widths": [1], "counts": [10**400]}))

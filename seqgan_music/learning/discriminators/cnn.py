@@ -63,8 +63,9 @@ class CnnOptions:
             raise ConfigError(
                 "embedding and scale must be above 0, scale at most 1000, l2 not below 0, dropout in [0, 1)."
             )
-        if len(self.widths) != len(self.counts) or any(n < 1 for n in (*self.widths, *self.counts)):
-            raise ConfigError("widths and counts must be lists of one length, of positive whole numbers.")
+        sizes = (*self.widths, *self.counts)
+        if len(self.widths) != len(self.counts) or not all(1 <= n <= 1_000_000 for n in sizes):
+            raise ConfigError("widths and counts must be lists of one length, of whole numbers from 1 to 1000000.")
 
 
 class Cnn(Discriminator):
