@@ -83,7 +83,7 @@ def test_a_scan_is_what_one_that_holds_everything_would_find(music: Path) -> Non
         piece for name in names for piece in readings[name].pieces if piece.facts.notes >= CONFIG.min_notes
     ]
     kinship = families.kinship([piece.tuned for piece in candidates])
-    kept = [number for number, copy in enumerate(kinship.copy_of) if copy is None]
+    kept = [number for number, copy in enumerate(kinship.copy_of) if copy == number]
     facts = [candidates[number].facts for number in kept]
     roots = [kinship.family[number] for number in kept]
 

@@ -32,7 +32,7 @@ class Sequences:
             self._held = torch.from_numpy(np.array(tokens.ids, dtype=np.int32)).to(device)
         self._offsets = torch.from_numpy(np.asarray(tokens.offsets, dtype=np.int64))
         self._shifts = torch.from_numpy(np.asarray(tokens.shifts, dtype=np.int64)).to(device)
-        self._allowed = torch.from_numpy(np.asarray(tokens.shift_allowed, dtype=np.float32))
+        self._allowed = torch.from_numpy(np.array(tokens.shift_allowed, dtype=np.bool_))
         changed = self._shifts != self._shifts[0]  # (K, V)
         self._leaves = changed.any(0) & ~changed  # an id that others move, and this shift has no place for
         self._leaves[0] = False
@@ -89,7 +89,7 @@ class Sequences:
         """Return for each sequence, with probability `share`, one of its allowed shifts, else 0, as it is: (B,)."""
         if self._allowed.shape[1] == 1:
             return torch.zeros(len(index), dtype=torch.long)
-        shifts = torch.multinomial(self._allowed[index], 1, generator=rng)[:, 0]
+        shifts = torch.multinomial(self._allowed[index].float(), 1, generator=rng)[:, 0]
         return shifts.where(torch.rand(len(index), generator=rng) < share, torch.tensor(0))
 
     def shifted(self, ids: Tensor, rng: torch.Generator) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,36 +37,36 @@ SECTION = 16
 LEAST_SHARED = 8  # below this half of a short tune is a formula that many tunes share
 _NEIGHBOURS = 8  # pieces with one shingle that are compared directly; the rest of a large group is reached in steps
 _MOST_SHINGLES = 64_000_000  # above this candidates are looked for in a fixed sample of all shingles
-_TOGETHER = 4_000_000  # shingles in memory at a time
+_TOGETHER = 2_000_000  # shingles in memory at a time
 _DIGEST = 16  # bytes of a hash by which notes are told apart
 _COUNTED = 32  # fewer families than this are split by count, more by threshold
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kinship:
     """How N pieces are related.
 
-    copy_of: (N,) index of the first exact duplicate before a piece, or None
+    copy_of: (N,) index of the first exact duplicate before a piece, its own where there is none
     family:  (N,) smallest index in the piece's family; a piece alone is its own
     kind:    for each family of several pieces that are not exact copies, "transposed" where nothing but
              transposition makes it, else "near"
     """
 
-    copy_of: tuple[int | None, ...]
-    family: tuple[int, ...]
+    copy_of: Ints
+    family: Ints
     kind: dict[int, str]
 
     def to_json(self) -> list[Any]:
         """Return it as plain values."""
-        return [self.copy_of, self.family, list(self.kind.items())]
+        return [self.copy_of.tolist(), self.family.tolist(), list(self.kind.items())]
 
     @classmethod
     def from_json(cls, values: list[Any]) -> Kinship:
         """Undo `to_json`."""
         copy_of, family, kind = values
-        return cls(tuple(copy_of), tuple(family), dict(map(tuple, kind)))
+        return cls(np.array(copy_of, dtype=np.int64), np.array(family, dtype=np.int64), dict(map(tuple, kind)))
 
 
 def kinship(pieces: Iterable[Array], folder: Path | None = None) -> Kinship:
@@ -92,12 +92,12 @@ def kinship(pieces: Iterable[Array], folder: Path | None = None) -> Kinship:
         if union.root(a) != union.root(b) and _near(sets[a], sets[b]):
             union.join(a, b)
             related_by_lines.add(a)
-    family = tuple(union.root(index) for index in range(len(originals)))
-    distinct = Counter(family[index] for index in np.flatnonzero(originals == itself).tolist())
+    family = np.fromiter(map(union.root, range(len(originals))), dtype=np.int64, count=len(originals))
+    roots, sizes = np.unique(family[originals == itself], return_counts=True)
+    distinct = dict(zip(roots.tolist(), sizes.tolist(), strict=True))
     kind = {root: "transposed" for root, members in distinct.items() if members > 1}
-    kind.update((family[index], "near") for index in related_by_lines)
-    copy_of = tuple(None if earlier == index else earlier for index, earlier in enumerate(originals.tolist()))
-    return Kinship(copy_of, family, kind)
+    kind.update((int(family[index]), "near") for index in related_by_lines)
+    return Kinship(originals, family, kind)
 
 
 def shingles(notes: Array) -> Hashes:
@@ -254,7 +254,7 @@ class _Union:
     """Disjoint sets of indices; the root of a set is its smallest member."""
 
     def __init__(self, size: int) -> None:
-        self.parent = list(range(size))
+        self.parent = array("q", range(size))
 
     def root(self, index: int) -> int:
         while self.parent[index] != index:

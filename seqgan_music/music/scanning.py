@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,17 +34,17 @@ from seqgan_music.music.gathering import Gathered, gather
 from seqgan_music.music.notes import DEFAULT_QPM, Piece
 from seqgan_music.music.packing import PackedPiece
 from seqgan_music.music.reading import SUFFIXES
+from seqgan_music.music.spool import Column
 
 TOO_FEW_NOTES = "too few notes"
 DUPLICATE = "duplicate"
 
 _LEAST_FAMILIES = 3
+_DIGEST = 32  # bytes of a hash
 _FACTS = np.dtype(
     [
         ("file", np.int32),
         ("number", np.int32),  # among the pieces of its file
-        ("digest", np.uint8, 32),
-        ("key", np.uint8, 32),  # `families.family_key`
         ("notes", np.int32),
         ("beats", np.float64),
         ("seconds", np.float64),
@@ -148,11 +149,13 @@ class Scan:
         self._meters: dict[tuple[str, ...], int] = {}
         self._tracks: list[str] = []
         self._tracks_taken = 0
-        self._facts, self._starts, skips = self._look()
         store = Cache(cache)
+        digests, keys = Column(np.uint8, store.folder), Column(np.uint8, store.folder)
+        self._facts, self._starts, skips = self._look(digests, keys)
+        self._digests, self._keys = (column.mapped().reshape(-1, _DIGEST) for column in (digests, keys))
         self._kinship = self._related_pieces(store)
-        self._named_by = _names_of_families(self._facts["key"], np.array(self._kinship.family, dtype=np.int64))
-        original = np.array([copy is None for copy in self._kinship.copy_of], dtype=np.bool_)
+        self._named_by = _names_of_families(self._keys, self._kinship.family)
+        original = self._kinship.copy_of == np.arange(len(self._facts))
         self._kept = np.flatnonzero(original)
         copies = self._facts[~original]
         skips += [(int(row["file"]), int(row["number"]), DUPLICATE) for row in copies[["file", "number"]]]
@@ -166,7 +169,7 @@ class Scan:
     @property
     def digests(self) -> npt.NDArray[np.uint8]:
         """(kept, 32)."""
-        return np.asarray(self._facts["digest"][self._kept])
+        return np.asarray(self._digests[self._kept])
 
     @cached_property
     def family_names(self) -> Sequence[str]:
@@ -177,7 +180,7 @@ class Scan:
     def related(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Groups of labels of kept pieces that are one tune, with "transposed" or "near"."""
         members: dict[int, list[str]] = {root: [] for root in sorted(self._kinship.kind)}
-        family = np.array(self._kinship.family, dtype=np.int64)[self._kept]
+        family = self._kinship.family[self._kept]
         for index in np.flatnonzero(np.isin(family, list(members))).tolist():
             members[int(family[index])].append(self.kept[index].label)
         return tuple((self._kinship.kind[root], tuple(labels)) for root, labels in members.items())
@@ -277,9 +280,14 @@ class Scan:
         """Return what people want to know of it, 80 columns wide."""
         return scan_table.table(self.summary())
 
-    def _look(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], list[tuple[int, int, str]]]:
-        """Return a row of facts for each piece with enough notes, each file's first, and (file, piece, why not)."""
-        rows, starts, skips, count = bytearray(), [0], [], 0
+    def _look(
+        self, digests: Column, keys: Column
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], list[tuple[int, int, str]]]:
+        """Return a row of facts for each piece with enough notes, each file's first, and (file, piece, why not).
+
+        The columns take what tells each such piece from others, and its `families.family_key`.
+        """
+        rows, starts, skips, count = bytearray(), array("q", [0]), [], 0
         for number, name in enumerate(self.found.files):
             reading = self._gathered[number]
             self._counts.update(reading.counts)
@@ -295,6 +303,8 @@ class Scan:
                     skips.append((number, part, TOO_FEW_NOTES))
                 else:
                     rows += self._row(number, part, packed)
+                    digests.extend(np.frombuffer(bytes.fromhex(packed.digest), dtype=np.uint8))
+                    keys.extend(np.frombuffer(bytes.fromhex(families.family_key(packed.tuned)), dtype=np.uint8))
                     count += 1
             starts.append(count)
         return np.frombuffer(rows, dtype=_FACTS), np.array(starts, dtype=np.int64), skips
@@ -304,8 +314,6 @@ class Scan:
         values = (
             number,
             part,
-            np.frombuffer(bytes.fromhex(packed.digest), dtype=np.uint8),
-            np.frombuffer(bytes.fromhex(families.family_key(packed.tuned)), dtype=np.uint8),
             facts.notes,
             facts.beats,
             facts.seconds,
@@ -320,8 +328,7 @@ class Scan:
         return np.array([values], dtype=_FACTS).tobytes()
 
     def _related_pieces(self, store: Cache) -> families.Kinship:
-        digests = self._facts["digest"]
-        name = key("kinship", hashlib.sha256(digests.tobytes()).hexdigest())
+        name = key("kinship", hashlib.sha256(self._digests).hexdigest())
         stored = store.get([name]).get(name)
         if stored is not None:
             return families.Kinship.from_json(json.loads(stored))
@@ -364,15 +371,15 @@ class Scan:
         )
 
     def _judged(self, label: str, packed: PackedPiece, row: int) -> ScannedPiece:
-        copy = self._kinship.copy_of[row]
-        if copy is None:
+        copy = int(self._kinship.copy_of[row])
+        if copy == row:
             return ScannedPiece(label, packed, family=self._family(row))
         file, part = int(self._facts["file"][copy]), int(self._facts["number"][copy])
         original = _label(shown(self.found.files[file]), self._gathered[file].pieces, part)
         return ScannedPiece(label, packed, DUPLICATE, f"the same notes as {original}", self._family(row))
 
     def _family(self, row: int) -> str:
-        key_: npt.NDArray[np.uint8] = self._facts["key"][self._named_by[row]]
+        key_: npt.NDArray[np.uint8] = self._keys[self._named_by[row]]
         return key_.tobytes().hex()
 
     def _kept_piece(self, index: int) -> ScannedPiece:
