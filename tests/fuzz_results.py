@@ -78,12 +78,14 @@ class Taste(Reader):
     def seeds(self) -> list[bytes]:
         import tempfile
 
-        from fuzz_readers import a_run
+        from seqgan_music.music.notes import Note, Piece
+        from seqgan_music.preference import taste
+        from seqgan_music.preference.ratings import Rating
 
-        from seqgan_music.preference import ratings, taste
-
+        pieces = [Piece(tuple(Note(12 * n, 60 + n * size % 13, size) for n in range(20))) for size in range(1, 7)]
+        rated = [Rating(piece, number % 2 == 0) for number, piece in enumerate(pieces)]
         with tempfile.TemporaryDirectory() as place:
-            taste.save(taste.fitted(ratings.load(a_run())), Path(place) / taste.FILE)
+            taste.save(taste.fitted(rated), Path(place) / taste.FILE)
             return [(Path(place) / taste.FILE).read_bytes()]
 
     def case(self, dice: Random) -> bytes:

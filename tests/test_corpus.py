@@ -330,7 +330,7 @@ def test_a_second_scan_reads_no_file_and_says_the_same(tmp_path: Path, monkeypat
     assert again.table() == first.table()
 
 
-@pytest.mark.parametrize("damage", ["scrap", "truncated", "value", "other tables"])
+@pytest.mark.parametrize("damage", ["scrap", "truncated", "schema", "value", "other tables"])
 def test_a_damaged_cache_is_rebuilt(tmp_path: Path, own_cache: Path, damage: str) -> None:
     folder = five(tmp_path)
     first = scan(folder, CONFIG)
@@ -339,6 +339,8 @@ def test_a_damaged_cache_is_rebuilt(tmp_path: Path, own_cache: Path, damage: str
         file.write_bytes(b"scrap" * 1000)
     elif damage == "truncated":
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    elif damage == "schema":  # SQLite's own message is then no text
+        file.write_bytes(file.read_bytes().replace(b"TABLE entry", b"T\xffBLE entry"))
     elif damage == "value":
         with sqlite3.connect(file) as database:
             database.execute("UPDATE entry SET value = ?", (b"x\x9c not zlib",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from fuzz_results import BenchmarkFile
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_results import GRID, METHODS, benchmark, cell, measures, results, row
+from made_up_results import GRID, METHODS, benchmark, cell, measures, results, row, truth
 
 from seqgan_music.errors import InputError, RunError
 from seqgan_music.oracle_benchmark import figures, tables
@@ -22,6 +22,7 @@ from seqgan_music.oracle_benchmark.verdicts import verdicts
 
 FULL = benchmark()
 SMALL = benchmark(draws=1, seeds=2)
+_CELL, _TRUTH = cell_to_document(cell(role="baseline")), asdict(truth())
 
 
 def test_results_survive_the_disk_to_the_last_digit(tmp_path: Path) -> None:
@@ -147,6 +148,8 @@ def test_results_that_are_none_are_one_line(text: str, tmp_path: Path) -> None:
         ("cells/1-1-mle/result.json", "[" * 20_000, ""),
         ("cells/1-1-mle/result.json", '{"judge": 1}', ""),
         ("cells/1-1-mle/result.json", json.dumps(cell_to_document(cell(seed=2))), "it is that of another cell"),
+        ("cells/1-1-mle/result.json", json.dumps({**_CELL, "notes": [7]}), "its label, method, role and notes"),
+        ("draws/1/truth.json", json.dumps({**_TRUTH, "entropy_se": 1e200}), "a number that is too large"),
         ("draws/1/truth.json", "{}", "it has no 'draw'"),
         ("draws/1/truth.json", "7", "it is no JSON object"),
     ],

@@ -22,6 +22,7 @@ USER_CACHE: Final = Path("user cache")
 """Stands for the folder that `user_folder` finds when it is used."""
 
 _FILE = "music-2.sqlite"
+_DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)  # SQLite quotes damaged bytes in its message
 _KEEP_DAYS = 90
 _DIGEST = 16
 _SCHEMA = "CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, day INTEGER NOT NULL, value BLOB NOT NULL)"
@@ -134,7 +135,7 @@ class Cache:
                 connection.commit()
         except sqlite3.OperationalError:  # locked, read-only, no space: do without
             pass
-        except sqlite3.DatabaseError:
+        except _DAMAGE:
             self._throw_away()
         finally:
             if connection is not None:
@@ -150,10 +151,10 @@ class Cache:
             connection.execute(_SCHEMA)
             connection.execute(_INDEX)
             return connection
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, *_DAMAGE) as error:
             if connection is not None:
                 connection.close()
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            if isinstance(error, _DAMAGE) and not isinstance(error, sqlite3.OperationalError):
                 self._throw_away()
             return None
 

@@ -14,6 +14,8 @@ from typing import Any, TypeVar, cast
 from seqgan_music.errors import InputError
 
 _Kind = TypeVar("_Kind")
+_LARGEST = 1e100
+"""More than any measure, and small enough to be squared."""
 
 Pair = tuple[int, int]
 """Oracle draw and seed: what a cell shares with the cell of another method that it is compared with."""
@@ -207,6 +209,8 @@ def cell_from_document(document: Mapping[str, Any]) -> Cell:
     if 1.0 not in [measures.temperature for measures in temperatures]:
         raise ValueError("not measured at temperature 1")
     curve = tuple(_typed(Point, entry) for entry in rest["curve"])
+    if not all(isinstance(text, str) for text in (rest["label"], rest["method"], rest["role"], *rest["notes"])):
+        raise ValueError("its label, method, role and notes must be text")
     rest |= {"temperatures": tuple(temperatures), "curve": curve, "notes": tuple(rest["notes"])}
     return _typed(Cell, rest)
 
@@ -226,9 +230,12 @@ def _int(value: Any) -> int:
 
 def _float(value: Any) -> float:
     try:
-        return float(value)
+        made = float(value)
     except OverflowError:
-        raise ValueError("a number that is too large") from None
+        made = 1e308
+    if _LARGEST < abs(made) < math.inf:
+        raise ValueError("a number that is too large")
+    return made
 
 
 def _plain(value: Any) -> Any:

@@ -39,6 +39,8 @@ MIN_EACH = 2
 EXAMPLES = 100
 """Training pieces by which features are scaled."""
 
+_LARGEST = 1e9
+"""More than any number of a taste, and small enough to be squared."""
 _PRECISION = 5.0
 _SURE, _HARDLY = 0.65, 0.55
 """Of `told_apart`, less the standard error of a share of so many votes as there are of the rarer kind."""
@@ -138,13 +140,13 @@ def load(run: Path, file: str = FILE) -> Preference | None:
         if sigma.min() <= 0 or np.linalg.eigvalsh(spread + spread.T).min() < 0:
             raise ValueError("it holds no spread")
         up, down, apart = (document[name] for name in ("up", "down", "told_apart"))
-        if type(up) is not int or type(down) is not int:
+        if any(type(count) is not int or not 0 <= count <= _LARGEST for count in (up, down)):
             raise ValueError("it does not count the ratings")
         apart = float("nan") if apart is None else float(apart)
         return Preference(Scaling(mean, sigma), bool(document["of_run"]), weights, spread, up, down, apart)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}. Rate a piece again, and it is written anew.") from None
 
 
@@ -210,6 +212,6 @@ def _sigmoid(values: Floats) -> Floats:
 
 def _numbers(values: object, shape: tuple[int, ...]) -> Floats:
     array = np.array(values, dtype=np.float64)
-    if array.shape != shape or not np.isfinite(array).all():
+    if array.shape != shape or not (np.abs(array) <= _LARGEST).all():
         raise ValueError("its numbers are not those of a taste")
     return array
