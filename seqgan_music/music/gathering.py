@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from array import array
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -82,7 +83,7 @@ def gather(
         total=len(names), desc="Reading", unit="file", leave=False, disable=None if progress else True
     ) as bar:
         pending = _known(folder, names, config, store, origin, found, bar)
-        if pending:
+        if len(pending):
             _read_fresh(folder, names, pending, config, store, origin, found, bar)
     return found
 
@@ -95,11 +96,11 @@ def _known(
     origin: _Origin,
     found: Gathered,
     bar: tqdm[None],
-) -> list[int]:
+) -> npt.NDArray[np.int64]:
     """Hash every file and take what the cache has; return the others, the longest first."""
     most = _most_bytes(config)
     sizes = np.zeros(len(names), dtype=np.int64)
-    pending: list[int] = []
+    pending = array("q")
     for start in range(0, len(names), _LOOKED_UP):
         keys: dict[int, tuple[str, str]] = {}
         numbers = range(start, min(start + _LOOKED_UP, len(names)))
@@ -119,13 +120,14 @@ def _known(
                 found.readings.put(number, data)
                 bar.update()
     # The longest first, or one may be all that the last worker still does.
-    return sorted(pending, key=lambda number: (-sizes[number], number))
+    left = np.array(pending, dtype=np.int64)
+    return left[np.argsort(-sizes[left], kind="stable")]
 
 
 def _read_fresh(
     folder: Path,
     names: Sequence[str],
-    pending: Sequence[int],
+    pending: npt.NDArray[np.int64],
     config: CorpusConfig,
     store: Cache,
     origin: _Origin,
@@ -136,7 +138,7 @@ def _read_fresh(
     most = _most_bytes(config)
     outcomes = bounded_map(
         partial(_read_packed, config=config.reading),
-        ((number, os.path.join(folder, names[number])) for number in pending),
+        ((number, os.path.join(folder, names[number])) for number in map(int, pending)),
         workers=min(config.workers or usable_cores(), -(-len(pending) // _FILES_A_WORKER)),
         max_seconds=config.reading.max_seconds,
         max_memory_megabytes=config.reading.max_memory_megabytes,

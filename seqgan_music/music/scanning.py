@@ -4,7 +4,7 @@ Every file is untrusted: it is read in a worker process within the bounds of `Re
 silence: a `Scan` says for each file what became of it. What was read and which pieces are related is cached by
 content and settings, so that a second scan of an unchanged folder reads only hashes.
 
-A folder may hold more than fits in memory. A scan keeps some 500 bytes a file: names, hashes, and a row of facts
+A folder may hold more than fits in memory. A scan keeps some 400 bytes a file: names, hashes, and a row of facts
 for each piece; the music lies in an unnamed file and is unpacked when it is asked for.
 """
 
@@ -328,7 +328,7 @@ class Scan:
         return np.array([values], dtype=_FACTS).tobytes()
 
     def _related_pieces(self, store: Cache) -> families.Kinship:
-        name = key("kinship", hashlib.sha256(self._digests).hexdigest())
+        name = key("kinship", hashlib.sha256(self._digests.data).hexdigest())
         stored = store.get([name]).get(name)
         if stored is not None:
             return families.Kinship.from_json(json.loads(stored))
