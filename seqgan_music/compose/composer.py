@@ -140,7 +140,7 @@ class Composer:
         if program is None:
             program = primer.piece.program if primer else self.program
         ticks_per_beat = self.tokenizer.ticks_per_beat
-        length: dict[str, int] = {}
+        length: dict[str, Any] = {}
         bars = controls.bars or DEFAULT_BARS
         if controls.seconds is not None:
             new_ticks = max(1, round(controls.seconds * tempo / 60 * ticks_per_beat))

@@ -7,6 +7,7 @@ piece is (`music.drafting`), in which bars have no wishes of their own; where th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ def write(
     rng: torch.Generator,
     *,
     prefix: Sequence[int],
-    length: Mapping[str, int],
+    length: Mapping[str, Any],
     most: int,
     candidates: int,
     score: Score,

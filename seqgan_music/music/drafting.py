@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +43,14 @@ class Ending:
         cls,
         prefix: Sequence[int],
         tokenizer: Tokenizer,
-        length: Mapping[str, int],
+        length: Mapping[str, Any],
         pitches: Collection[int] | None,
         on_token: Callable[[], object],
     ) -> Ending:
-        """Return the one that brings what follows `prefix` to a length (bars or ticks), within the pitches."""
+        """Return the one that brings what follows `prefix` to a length, within the pitches.
+
+        `length` says bars, with or without an upbeat, or ticks, as `Tokenizer.grammar` takes them.
+        """
         free = tokenizer.grammar(pitches=pitches, prefix=prefix)
         return cls(free, tokenizer.grammar(**length, pitches=pitches, prefix=prefix), tokenizer, on_token)
 
@@ -104,7 +108,7 @@ class Draft:
         self,
         tokenizer: Tokenizer,
         prefix: Sequence[int],
-        length: Mapping[str, int],
+        length: Mapping[str, Any],
         pitches: Collection[int] | None,
         on_token: Callable[[], object],
         *,
