@@ -210,7 +210,7 @@ def test_an_evaluation_looks_at_no_more_pieces_than_it_is_told_to(command: Comma
     assert [len(half) for half in evaluation._halves(Path("others"), first)] == [12, 12]
 
 
-def test_the_critic_is_a_row_and_a_choice(command: Command, run: Path) -> None:
+def test_the_critic_is_a_row_and_a_choice(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = make_critic()
     known.told["sha256"] = json.loads((run / "checkpoints" / "phase-1.json").read_bytes())["sha256"]
     known.save(run)
@@ -237,6 +237,14 @@ def test_the_critic_is_a_row_and_a_choice(command: Command, run: Path) -> None:
     assert "particles" not in without["chosen"]
     assert result.lacks_critic(run)
     assert command("evaluate", run, *QUICK, "--critic", "-3")[0] == 2
+    # Of long pieces it takes so long that it has to be asked for.
+    monkeypatch.setattr(evaluation, "_MOST_READ_AGAIN", 1.0)
+    if chosen["name"] == "mle":
+        patient = evaluated()
+        assert patient["chosen"]["particles"] is None
+        assert "its critic was not tried" in patient["chosen"]["why"]
+        assert [row["name"] for row in patient["rows"]] == [row["name"] for row in without["rows"]]
+        assert not result.lacks_critic(run)
 
 
 def test_neither_do_the_rounds_of_training_nor_the_critic(capped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
