@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tunes import midi, transposed, tune, write
 
+from seqgan_music.music import scan_table
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -65,6 +67,20 @@ def test_json_holds_every_file_and_only_json(tmp_path: Path, folder: Path) -> No
     assert piece["seconds"] == pytest.approx(piece["beats"] / 2)
     assert (piece["lowest"], piece["highest"]) == (min(p for p, _ in tune(1)), max(p for p, _ in tune(1)))
     assert piece["family"] == files["up.mid"]["pieces"][0]["family"] != files["b.mid"]["pieces"][0]["family"]
+
+
+def test_performances_are_told_which_grid_they_want(tmp_path: Path, folder: Path) -> None:
+    done = seqgan_music(tmp_path, "scan", folder, "--json", "--config", plain_config(tmp_path))
+    document = json.loads(done.stdout)
+    hint = "--set corpus.reading.ticks_per_beat=4"
+    notes = document["totals"]["notes"]
+    for moved, grid, told in ((notes // 2, 12, False), (notes // 2 + 1, 12, True), (notes, 4, False)):
+        document["counts"] = {"onsets_moved_to_grid": moved}
+        document["files_with_counts"] = {"onsets_moved_to_grid": 5}
+        document["settings"]["reading"]["ticks_per_beat"] = grid
+        assert (hint in scan_table.table(document)) is told
+    del document["settings"]  # of an older version
+    assert hint not in scan_table.table(document)
 
 
 def test_track_and_set_reach_the_reader(tmp_path: Path, folder: Path) -> None:
