@@ -7,7 +7,7 @@ piece for each seed. Every piece carries the line that makes it again on the com
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,12 +139,7 @@ class Desk:
 
     def line(self, seed: int) -> str:
         """Return the command that writes the piece of a seed again."""
-        words = ["seqgan-music", "sample"]
-        for option, value in self.settings().items():
-            words += [f"--{option}", str(value)] if value is not None else []
-        if self.source is not None and not self.controls.keep_primer:
-            words.append("--no-primer")
-        return shlex.join([*words, "--seed", str(seed)])
+        return line(self.settings(), seed, keep_primer=self.source is None or self.controls.keep_primer)
 
     def _told(self, written: Composition) -> Composition:
         """Return a piece with what its files say of it."""
@@ -234,6 +229,16 @@ def settings(controls: Controls) -> dict[str, Any]:
         "range": controls.pitch_range.text if controls.pitch_range else None,
         "max-copy": controls.max_copy,
     }
+
+
+def line(settings: Mapping[str, Any], seed: int, *, keep_primer: bool = True) -> str:
+    """Return the command that writes the piece of a seed, from options without their dashes; None is left out."""
+    words = ["seqgan-music", "sample"]
+    for option, value in settings.items():
+        words += [f"--{option}", str(value)] if value is not None else []
+    if not keep_primer:
+        words.append("--no-primer")
+    return shlex.join([*words, "--seed", str(seed)])
 
 
 def ranges(numbers: Sequence[int]) -> str:

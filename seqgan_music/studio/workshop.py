@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import shlex
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -14,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from seqgan_music.asking import line as command_line
+from seqgan_music.asking import settings as as_options
 from seqgan_music.compose import (
     BUNDLED,
     DEFAULT_BARS,
@@ -419,25 +420,13 @@ def _liking(opened: OpenRun, piece: Piece) -> float | None:
 
 def _line(opened: OpenRun, controls: Controls, seed: int, uploaded: Uploaded | None, particles: int | None) -> str:
     """Return the command that writes the same piece."""
-    values = {
+    options = {
         "run": opened.folder.resolve().name,
-        "temperature": controls.temperature,
-        "top-k": controls.top_k or None,
-        "top-p": controls.top_p if controls.top_p < 1 else None,
-        "bars": controls.bars,
-        "tempo": controls.tempo,
-        "program": controls.program,
-        "key": controls.key.name if controls.key else None,
-        "density": controls.density.text if controls.density else None,
-        "range": controls.pitch_range.text if controls.pitch_range else None,
+        **as_options(controls),
         "primer": uploaded.name if uploaded else None,
-        "max-copy": controls.max_copy,
         "critic": particles,
-        "seed": seed,
     }
-    words = ["seqgan-music", "sample"]
-    words += [word for name, value in values.items() if value is not None for word in (f"--{name}", str(value))]
-    return shlex.join(words if controls.keep_primer or not uploaded else [*words, "--no-primer"])
+    return command_line(options, seed, keep_primer=uploaded is None or controls.keep_primer)
 
 
 def _warnings(written: Composition, controls: Controls) -> Sequence[str]:
