@@ -282,7 +282,9 @@ def test_memory_of_a_scan_grows_by_facts_and_not_by_music(monkeypatch: pytest.Mo
 
     few, more = many(15, 800), many(45, 800)
     whole(many(4, 800))  # what is made once
-    grown = (peak(whole, more) - peak(whole, few)) / 30
+    # Other threads of the process are counted too, and only ever add: the least of three is the scan's own.
+    least = [min(peak(whole, some) for _ in range(3)) for some in (more, few)]
+    grown = (least[0] - least[1]) / 30
     # A piece's notes are 16,000 bytes, its shingles 6,400, and as objects they are many times that.
     assert grown < 4000
 
