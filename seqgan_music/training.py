@@ -260,7 +260,7 @@ class Run:
         count, length = config.evaluation.midi_samples, config.sequence_length
         if not count:
             return []
-        qpm = typical(self.folder).get("qpm", DEFAULT_QPM)
+        qpm = self.tokenizer.qpm or typical(self.folder).get("qpm", DEFAULT_QPM)
         paths = []
         for number, ids in enumerate(sample(Stepper(generator), count, length, rng, self.tokenizer.end_id), 1):
             piece = self.tokenizer.decode(ids.tolist()).piece

@@ -72,9 +72,10 @@ def test_json_holds_every_file_and_only_json(tmp_path: Path, folder: Path) -> No
 def test_performances_are_told_which_grid_they_want(tmp_path: Path, folder: Path) -> None:
     done = seqgan_music(tmp_path, "scan", folder, "--json", "--config", plain_config(tmp_path))
     document = json.loads(done.stdout)
-    hint = "--set corpus.reading.ticks_per_beat=4"
+    hint = "--config performance"
     notes = document["totals"]["notes"]
-    for moved, grid, told in ((notes // 2, 12, False), (notes // 2 + 1, 12, True), (notes, 4, False)):
+    most = notes // 2 + 1
+    for moved, grid, told in ((most - 1, 12, False), (most, 12, True), (notes, 4, False), (notes, 48, False)):
         document["counts"] = {"onsets_moved_to_grid": moved}
         document["files_with_counts"] = {"onsets_moved_to_grid": 5}
         document["settings"]["reading"]["ticks_per_beat"] = grid

@@ -36,7 +36,7 @@ from seqgan_music.music.drafting import Draft, Ending
 from seqgan_music.music.formats.midi import write_midi
 from seqgan_music.music.notes import HIGHEST_PITCH, LOWEST_PITCH, Meter, Note, Piece, Tempo
 
-TOKENIZERS = ["note_event", "pitch_grid"]
+TOKENIZERS = ["note_event", "performance", "pitch_grid"]
 MAJOR = {0, 2, 4, 5, 7, 9, 11}
 # Three bars of 3/4 and one beat: the primer ends inside its fourth bar.
 TUNE = Piece(
@@ -249,8 +249,9 @@ def test_an_upbeat_under_the_primers_last_chord_comes_with_its_bar(composer: Com
 
 
 def test_tempo_and_program_are_asked_for_or_the_primers_or_the_runs(
-    folder: Path, composers: dict[str, Composer], primer: Primer
+    folder: Path, composers: dict[str, Composer], primers: dict[str, Primer]
 ) -> None:
+    primer = primers["note_event"]
     typical = Composer.open(make_run(folder / "typical", typical={"qpm": 132.5, "program": 73}))
 
     def of(composer: Composer, primer: Primer | None = None, **controls: float) -> tuple[float, int]:
@@ -264,6 +265,9 @@ def test_tempo_and_program_are_asked_for_or_the_primers_or_the_runs(
     # A step of the paper's grid lasts 0.4 s whatever the training music's tempo.
     (made,) = composers["pitch_grid"].compose(Controls(bars=1), seed=1)
     assert made.piece.seconds_at(6) == pytest.approx(0.4)
+    # What was learnt in seconds is played in seconds, whatever tempo the files had.
+    played = Composer.open(make_run(folder / "played", "performance", typical={"qpm": 132.5, "program": 0}))
+    assert of(played)[0] == of(played, primer=primers["performance"])[0] == 120.0
 
 
 def test_primers_that_cannot_be_used_are_one_line(composer: Composer, tmp_path: Path) -> None:

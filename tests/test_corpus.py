@@ -437,6 +437,7 @@ class Pitches:
 
     name: ClassVar[str] = "pitches"
     unit_name: ClassVar[str] = "note"
+    qpm = None
     vocabulary = (*map(str, range(21, 109)), "end")
     start_id, end_id = 89, 88
 

@@ -21,6 +21,8 @@ MADE = [
     tokenizers.create("note_event", {"keys": True}, 12),
     tokenizers.create("note_event", {"keys": True, "returns": 16}, 12),
     tokenizers.create("note_event", {"returns": 3, "velocity_bins": 3}, 4),
+    tokenizers.create("performance", {}, 12),
+    tokenizers.create("performance", {"ticks_per_second": 8, "velocity_bins": 0}, 12),
     tokenizers.create("pitch_grid", {}, 12),
     tokenizers.create("pitch_grid", {"rest": False, "step_beats": 0.75}, 12),
 ]

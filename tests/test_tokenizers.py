@@ -35,6 +35,8 @@ VARIANTS: list[tuple[str, dict[str, Any], int]] = [
     ("note_event", {"returns": 3, "velocity_bins": 3}, 4),
     ("ensemble", {"velocity_bins": 3, "keys": True}, 12),
     ("ensemble", {"velocity_bins": 8}, 4),
+    ("performance", {"ticks_per_second": 100, "velocity_bins": 32}, 12),
+    ("performance", {"velocity_bins": 0}, 4),
     ("pitch_grid", {"rest": False, "length": 7}, 12),
     ("pitch_grid", {"step_beats": 0.25, "length": 16}, 4),
 ]

@@ -213,7 +213,7 @@ class Composer:
                 ids, told = way(rng)
                 decoded = self.tokenizer.decode(prefix + ids)
                 piece = decoded.piece
-                if primer is not None and not self._holds_loudness and self._own_tempo() is None:
+                if primer is not None and not self._holds_loudness and self.tokenizer.qpm is None:
                     piece = as_loud(piece, primer)
                 if primer is not None and not controls.keep_primer:
                     piece = without_primer(piece, primer)
@@ -254,7 +254,7 @@ class Composer:
         controls = self._resolved(controls)
         count = len(bars_of(primer.piece))
         kept = frozenset(kept_bars(count, keep, name=primer.piece.name or "the piece"))
-        rewriting = Rewriting(primer, kept, self._holds_loudness, self._own_tempo() is None)
+        rewriting = Rewriting(primer, kept, self._holds_loudness, self.tokenizer.qpm is None)
         filling = self.tokenizer.filling(primer.ids)
         ids: tuple[int, ...] = ()
         told: dict[str, Any] = {}
@@ -416,13 +416,8 @@ class Composer:
         if controls.program is not None and any(name.startswith("PROGRAM(") for name in self.tokenizer.vocabulary):
             raise ConfigError("This run writes its own instruments: leave --program out.")
 
-    def _own_tempo(self) -> float | None:
-        """The tempo of a tokenizer that counts time in seconds, which nothing else may change."""
-        own = self.tokenizer.decode([]).piece.tempos[0].qpm
-        return own if own != DEFAULT_QPM else None
-
     def _tempo(self, primer: Primer | None) -> float:
-        return self._own_tempo() or (primer.piece.tempos[0].qpm if primer else self.qpm)
+        return self.tokenizer.qpm or (primer.piece.tempos[0].qpm if primer else self.qpm)
 
 
 def _alike(fillings: Sequence[Filling], until: int) -> list[float]:

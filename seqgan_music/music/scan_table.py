@@ -10,6 +10,7 @@ _WIDTH = 80
 _LABEL = 14
 EXAMPLES = 3
 _SIXTEENTHS = 4
+_TIME = 48  # the grid of what is learnt in time and not in beats
 """Ticks a beat of the coarsest grid."""
 # Names of counts that do not explain themselves; the others are said as they are.
 _COUNTED = {
@@ -101,11 +102,12 @@ def _off_the_beat(scan: Mapping[str, Any]) -> Iterator[str]:
     """Say what to do with music that was played rather than written: on a fine grid its rhythms are noise."""
     grid = scan.get("settings", {}).get("reading", {}).get("ticks_per_beat", _SIXTEENTHS)
     moved, notes = scan["counts"].get("onsets_moved_to_grid", 0), scan["totals"]["notes"]
-    if grid > _SIXTEENTHS and 2 * moved > notes:
+    if _SIXTEENTHS < grid < _TIME and 2 * moved > notes:
         yield ""
         yield from _wrapped(
-            "Most onsets lie beside the grid, as in performances. Rhythms are learnt better from sixteenths:"
-            f" --set corpus.reading.ticks_per_beat={_SIXTEENTHS}",
+            "Most onsets lie beside the grid, as in performances. Where the files know their beats, rhythms are"
+            f" learnt better from sixteenths: --set corpus.reading.ticks_per_beat={_SIXTEENTHS}. Where they are"
+            " recordings whose beats mean nothing, piano is learnt better in time: --config performance",
             "",
         )
 

@@ -121,5 +121,6 @@ def _heard(piece: Piece, composer: Composer) -> Heard:
     """Return a piece as it sounds; what tokens do not keep, tempo and instrument, is the run's."""
     played = piece
     if played.tempos == Piece(()).tempos:
-        played = replace(piece, tempos=(Tempo(0, composer.qpm),), program=composer.program)
+        qpm = composer.tokenizer.qpm or composer.qpm
+        played = replace(piece, tempos=(Tempo(0, qpm),), program=composer.program)
     return Heard(played, audio_bytes(played))

@@ -121,6 +121,8 @@ class Tokenizer(Protocol):
     options: Any
     ticks_per_beat: int
     """The grid of every piece that is decoded."""
+    qpm: float | None
+    """Tempo of every piece that is decoded, where tokens tell seconds; None where they tell beats of any tempo."""
     vocabulary: tuple[str, ...]
     """Name of each id; its length is V."""
     start_id: int

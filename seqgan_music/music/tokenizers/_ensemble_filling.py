@@ -23,12 +23,12 @@ from seqgan_music.music.tokenizers._ensemble_language import (
     apart,
     notes_of,
 )
-from seqgan_music.music.tokenizers._event_filling import EventFilling
+from seqgan_music.music.tokenizers._event_filling import BarredFilling
 from seqgan_music.music.tokenizers._event_grammar import Span
 from seqgan_music.music.tokenizers._note_event_layout import METERS
 
 
-class EnsembleFilling(EventFilling[EnsembleLayout, Voiced, EnsembleGrammar]):
+class EnsembleFilling(BarredFilling[EnsembleLayout, Voiced, EnsembleGrammar]):
     """One way to fill the gaps, as far as it has come. See `tokenizers.Filling`."""
 
     def __init__(

@@ -15,7 +15,6 @@ from seqgan_music.music.notes import DRUMS, LOWEST_PITCH, PITCHES, PROGRAMS, Not
 from seqgan_music.music.tokenizers._event_grammar import (
     Event,
     EventGrammar,
-    Group,
     Ranges,
     Span,
     by_group,
@@ -25,6 +24,7 @@ from seqgan_music.music.tokenizers._event_grammar import (
     without,
     without_overlaps,
 )
+from seqgan_music.music.tokenizers._language import Group
 from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
 
 HITS = range(27, 88)

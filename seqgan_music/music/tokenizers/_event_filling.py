@@ -1,11 +1,11 @@
-"""What the fillings of note_event and ensemble have in common: a piece in groups, some of them kept, some new."""
+"""What fillings have in common: a piece in groups, some of them kept, some new; and what those with bars have."""
 
 from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +13,25 @@ import numpy.typing as npt
 from seqgan_music.music.notes import PITCHES, Note
 from seqgan_music.music.tokenizers import Masks
 from seqgan_music.music.tokenizers._event_grammar import ALL_PITCHES, EventGrammar, Span, bits
+from seqgan_music.music.tokenizers._ids import Ids
+from seqgan_music.music.tokenizers._language import Language
 from seqgan_music.music.tokenizers._note_event_layout import Layout
 
-L = TypeVar("L", bound=Layout)
+L = TypeVar("L", bound=Ids)
 E = TypeVar("E")
-G = TypeVar("G", bound=EventGrammar)  # type: ignore[type-arg]
+G = TypeVar("G", bound=Language[Any])
+BarredL = TypeVar("BarredL", bound=Layout)
+BarredG = TypeVar("BarredG", bound=EventGrammar)  # type: ignore[type-arg]
 
 
 class EventFilling(ABC, Generic[L, E, G]):
     """One way to fill the gaps, as far as it has come. See `tokenizers.Filling`."""
 
-    def __init__(self, layout: L, grammar: G, events: Sequence[E], spans: Sequence[Span], key: int) -> None:
-        """`grammar` is that of nothing yet; `key` as the language's `Writer` takes it."""
+    def __init__(self, layout: L, grammar: G, events: Sequence[E]) -> None:
+        """`grammar` is that of nothing yet."""
         self.done = False
         self._stay: npt.NDArray[np.bool_] | None = None  # what `masks` found for this state
-        self._layout, self._events, self._spans, self._key = layout, events, spans, key
-        self._grammar = grammar
+        self._layout, self._grammar, self._events = layout, grammar, events
         self._new: list[int] = []  # indices of the groups that are new
         self._window = (0, 0)
         self._bound = 0
@@ -123,6 +126,17 @@ class EventFilling(ABC, Generic[L, E, G]):
             if instrument == grammar.instrument and end > onset:
                 asked &= ~bit
         return asked
+
+
+class BarredFilling(EventFilling[BarredL, E, BarredG]):
+    """The same in a language that has bars."""
+
+    def __init__(
+        self, layout: BarredL, grammar: BarredG, events: Sequence[E], spans: Sequence[Span], key: int
+    ) -> None:
+        """`key` as the language's `Writer` takes it."""
+        super().__init__(layout, grammar, events)
+        self._spans, self._key = spans, key
 
     def _bounded_ends(self, stay: npt.NDArray[np.bool_]) -> None:
         """Leave open of the ENDs of a chord those that do not sound past the bound."""

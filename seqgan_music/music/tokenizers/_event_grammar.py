@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.music.notes import DEFAULT_VELOCITY, LOWEST_PITCH, PITCHES, UNSAID
+from seqgan_music.music.tokenizers._language import Group
 from seqgan_music.music.tokenizers._note_event_layout import Layout
 
 MOST_BARS = 20_000
@@ -33,17 +34,6 @@ Ranges = list[tuple[int, int]]
 
 L = TypeVar("L", bound=Layout)
 E = TypeVar("E")
-
-
-class Group(NamedTuple):
-    """Notes that begin and end together; `pitches` from 0 for the lowest that the instrument may have."""
-
-    onset: int
-    duration: int
-    velocity: int
-    """Bin."""
-    pitches: tuple[int, ...]
-    instrument: int = UNSAID
 
 
 class EventGrammar(ABC, Generic[L, E]):

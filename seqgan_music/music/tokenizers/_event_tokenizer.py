@@ -1,4 +1,4 @@
-"""What note_event and ensemble have in common: a layout of ids, a grammar that reads them, pieces on a grid."""
+"""What note_event, ensemble and performance share: ids laid out, a grammar that reads them, pieces on a grid."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.errors import ConfigError
-from seqgan_music.music.notes import Meter, Note, Piece
+from seqgan_music.music.notes import PITCHES, Meter, Note, Piece
 from seqgan_music.music.tokenizers import Decoded
-from seqgan_music.music.tokenizers._event_grammar import ALL_PITCHES, MOST_BARS, EventGrammar, Span, bits
-from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
+from seqgan_music.music.tokenizers._event_grammar import ALL_PITCHES, MOST_BARS, Span, bits
+from seqgan_music.music.tokenizers._ids import Ids
+from seqgan_music.music.tokenizers._language import Language
+from seqgan_music.music.tokenizers._note_event_layout import METERS
 from seqgan_music.music.tokenizers._preparing import COMMON_TIME
 
-L = TypeVar("L", bound=Layout)
+L = TypeVar("L", bound=Ids)
 E = TypeVar("E")
-G = TypeVar("G", bound=EventGrammar)  # type: ignore[type-arg]
+G = TypeVar("G", bound=Language[Any])
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class EventTokenizer(ABC, Generic[L, E, G]):
     """Pieces to one row of ids each, closed by END_OF_PIECE. Positions and durations in ticks."""
 
     unit_name: ClassVar[str] = "note"
+    qpm: float | None = None
     Grammar: type[G]
 
     def __init__(self, options: Any, ticks_per_beat: int, layout: L) -> None:
@@ -93,8 +96,8 @@ class EventTokenizer(ABC, Generic[L, E, G]):
         """
         return self.layout.shifts(semitones)
 
-    def effects(self) -> npt.NDArray[np.int32]:
-        """(2, V) what each id does to bars and places: an `Effect` and its value in ticks."""
+    def effects(self) -> npt.NDArray[np.int32] | None:
+        """(2, V) what each id does to bars and places: an `Effect` and its value in ticks; None without bars."""
         return self.layout.effects()
 
     def grammar(
@@ -128,6 +131,11 @@ class EventTokenizer(ABC, Generic[L, E, G]):
                 grammar.advance(token)
         grammar.constrain(bars, ticks, asked, upbeat=upbeat)
         return grammar
+
+    def units(self, ids: Sequence[int]) -> int:
+        """Return the number of notes in a row: its PITCH tokens."""
+        first, row = self.layout.pitch, np.asarray(ids)
+        return int(((row >= first) & (row < first + len(PITCHES))).sum())
 
     def last_bar(self, ids: Sequence[int]) -> tuple[int, int]:
         """Return the first tick of the last bar that ids reach, and the length of bars there: 0 before any."""

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.music.notes import PITCHES, Note
-from seqgan_music.music.tokenizers._event_filling import EventFilling
+from seqgan_music.music.tokenizers._event_filling import BarredFilling
 from seqgan_music.music.tokenizers._event_grammar import ALL_PITCHES, Event, Span, centre, without_overlaps
 from seqgan_music.music.tokenizers._note_event_language import NoteEventGrammar, Writer
 from seqgan_music.music.tokenizers._note_event_layout import Layout
 from seqgan_music.music.tokenizers._note_event_returns import returning
 
 
-class NoteEventFilling(EventFilling[Layout, Event, NoteEventGrammar]):
+class NoteEventFilling(BarredFilling[Layout, Event, NoteEventGrammar]):
     """One way to fill the gaps, as far as it has come. See `tokenizers.Filling`."""
 
     def __init__(self, layout: Layout, events: Sequence[Event], spans: Sequence[Span], key: int) -> None:

@@ -11,7 +11,6 @@ from seqgan_music.music.notes import LOWEST_PITCH, PITCHES
 from seqgan_music.music.tokenizers._event_grammar import (
     Event,
     EventGrammar,
-    Group,
     Ranges,
     Span,
     by_group,
@@ -19,6 +18,7 @@ from seqgan_music.music.tokenizers._event_grammar import (
     keys_that_hold,
     without,
 )
+from seqgan_music.music.tokenizers._language import Group
 from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
 
 

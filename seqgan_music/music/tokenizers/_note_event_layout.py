@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.music.notes import DEFAULT_VELOCITY, PITCHES, Meter
+from seqgan_music.music.tokenizers._ids import Ids
 from seqgan_music.tokenset import Effect
 
 METERS = (
@@ -38,17 +39,16 @@ _EFFECTS = {
 }
 
 
-class Layout:
+class Layout(Ids):
     """The ids of one grid and number of loudness levels, with or without keys and bars that return."""
 
     def __init__(self, ticks_per_beat: int, velocities: int, *, keys: bool = False, returns: int = 0) -> None:
+        super().__init__()
         positions = self.positions = LONGEST_BAR_BEATS * ticks_per_beat
         self.velocities = velocities
         self.unsaid = (DEFAULT_VELOCITY - 1) * velocities // 127
         """Loudness level of notes before the first VELOCITY."""
         self.bar_ticks = [Meter(0, *meter).bar_ticks(ticks_per_beat) for meter in METERS]
-        self.names: tuple[str, ...] = ()
-        self.kinds: tuple[str, ...] = ()
         place = self.place
 
         self.end_of_piece = place("END_OF_PIECE")
@@ -63,13 +63,6 @@ class Layout:
         self.returned = place("RETURN", range(1, returns + 1))
         self.keys = len(KEYS) * keys
         self.key = place("KEY", KEYS[: self.keys])
-
-    def place(self, kind: str, values: Iterable[object] | None = None) -> int:
-        """Add ids of a kind, one for each value; return the first."""
-        new = (kind,) if values is None else tuple(f"{kind}({value})" for value in values)
-        self.names += new
-        self.kinds += (kind,) * len(new)
-        return len(self.names) - len(new)
 
     def key_shift(self, key: int) -> int:
         """Return the semitones by which what is written in C sounds higher in a key, -5 to 6."""
@@ -87,18 +80,16 @@ class Layout:
 
     def shifts(self, semitones: Sequence[int]) -> npt.NDArray[np.int32]:
         """(K, V) id maps that transpose by each number of semitones; see the tokenizers."""
+        if not self.keys:
+            return super().shifts(semitones)
         at, size = self, len(self.names)
         maps = np.tile(np.arange(size, dtype=np.int32), (len(semitones), 1))
         first, last = at.pitch, at.pitch + len(PITCHES)
         by = np.asarray(semitones, dtype=np.int32).reshape(-1, 1)
-        if at.keys:
-            shifts = np.array([at.key_shift(key) for key in range(at.keys)])
-            there = np.isin(shifts + by, shifts)
-            maps[:, at.key : at.key + at.keys] = np.where(there, at.key + (shifts + by) % at.keys, -1)
-            edge = np.arange(first, last)[None]
-            unsafe = (by != 0) & ((edge < first + at.keys) | (edge >= last - at.keys))
-            maps[:, first:last] = np.where(unsafe, -1, maps[:, first:last])
-            return maps
-        moved = maps[:, first:last] + by
-        maps[:, first:last] = np.where((moved >= first) & (moved < last), moved, -1)
+        shifts = np.array([at.key_shift(key) for key in range(at.keys)])
+        there = np.isin(shifts + by, shifts)
+        maps[:, at.key : at.key + at.keys] = np.where(there, at.key + (shifts + by) % at.keys, -1)
+        edge = np.arange(first, last)[None]
+        unsafe = (by != 0) & ((edge < first + at.keys) | (edge >= last - at.keys))
+        maps[:, first:last] = np.where(unsafe, -1, maps[:, first:last])
         return maps

@@ -1,4 +1,4 @@
-"""What note_event and ensemble do to a piece before it is tokens: grid, loudness, meters that have one, bounds."""
+"""What tokenizers do to a piece before it is tokens: grid, time, loudness, meters that have one, bounds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from seqgan_music.music.key_finding import best_signatures
 from seqgan_music.music.notes import PITCHES, Meter, Piece
@@ -15,6 +16,29 @@ from seqgan_music.music.tokenizers._event_grammar import MOST_BARS, MOST_HOLDS, 
 from seqgan_music.music.tokenizers._note_event_layout import METERS, Layout
 
 COMMON_TIME = Meter(0, 4, 4)
+
+
+def keyed(piece: Piece, changed: Counter[str]) -> list[Event]:
+    """Return the notes of a piece that lie on the 88 keys, with velocities of 1..127, in its own ticks."""
+    events = [
+        (note.onset, note.pitch, note.duration, note.velocity)
+        for note in piece.tuned.notes
+        if note.pitch in PITCHES and note.onset >= 0
+    ]
+    drums = sum(note.drum for note in piece.notes)
+    outside = len(piece.notes) - drums - len(events)
+    changed += Counter({"drums left out": drums, "notes outside the 88 keys": outside})  # keeps what is above 0
+    return events
+
+
+def seconds_of(piece: Piece, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """`Piece.seconds_at` of many ticks at once: a rubato performance has as many tempos as notes."""
+    onsets = np.array([tempo.onset for tempo in piece.tempos], dtype=np.float64)
+    a_tick = np.array([60.0 / (tempo.qpm * piece.ticks_per_beat) for tempo in piece.tempos])
+    starts = np.concatenate([[0.0], np.cumsum(np.diff(onsets) * a_tick[:-1])])
+    index = np.maximum(0, np.searchsorted(onsets, ticks, side="right") - 1)
+    seconds: npt.NDArray[np.float64] = starts[index] + (ticks - onsets[index]) * a_tick[index]
+    return seconds
 
 
 def on_grid(
@@ -28,11 +52,16 @@ def on_grid(
         changed += Counter({"notes moved to the grid": moved})
         events = [_regrid(event, up, down) for event in events]
         meters = tuple(Meter(_scaled(m.onset, up, down), m.numerator, m.denominator) for m in meters)
+    return in_bins(events, bins, changed), meters
+
+
+def in_bins(events: Sequence[Event], bins: int, changed: Counter[str]) -> list[Event]:
+    """Return events with bins of velocity in the place of 1..127."""
     rounded = [(onset, pitch, length, _bin(loudness, bins)) for onset, pitch, length, loudness in events]
     centres = [centre(index, bins) for index in range(max(1, bins))]
     other = sum(event[3] != centres[new[3]] for event, new in zip(events, rounded, strict=True))
     changed += Counter({"velocities rounded" if bins else "velocities left out": other})
-    return rounded, meters
+    return rounded
 
 
 def spans_of(meters: Sequence[Meter], last_onset: int, ticks_per_beat: int, changed: Counter[str]) -> list[Span]:

@@ -80,9 +80,8 @@ class Ensemble(EventTokenizer[EnsembleLayout, Voiced, EnsembleGrammar]):
 
     def units(self, ids: Sequence[int]) -> int:
         """Return the number of notes in a row: its PITCH and DRUM tokens."""
-        at, row = self.layout, np.asarray(ids)
-        tuned = (row >= at.pitch) & (row < at.pitch + len(PITCHES))
-        return int((tuned | ((row >= at.drum) & (row < at.drum + len(HITS)))).sum())
+        first, row = self.layout.drum, np.asarray(ids)
+        return super().units(ids) + int(((row >= first) & (row < first + len(HITS))).sum())
 
     def filling(self, ids: Sequence[int]) -> EnsembleFilling:
         """Return the piece of `ids` as one to be filled anew in places, by the same instruments."""

@@ -32,17 +32,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from seqgan_music.errors import ConfigError
-from seqgan_music.music.notes import PITCHES, Note, Piece
+from seqgan_music.music.notes import Note, Piece
 from seqgan_music.music.tokenizers._event_grammar import Event, Span, centre, without_overlaps
 from seqgan_music.music.tokenizers._event_tokenizer import EventOptions, EventTokenizer
 from seqgan_music.music.tokenizers._note_event_filling import NoteEventFilling
 from seqgan_music.music.tokenizers._note_event_language import NoteEventGrammar, Writer
 from seqgan_music.music.tokenizers._note_event_layout import Layout
 from seqgan_music.music.tokenizers._note_event_returns import returning
-from seqgan_music.music.tokenizers._preparing import best_key, bounded, on_grid, spans_of
+from seqgan_music.music.tokenizers._preparing import best_key, bounded, keyed, on_grid, spans_of
 
 
 class NoteEvent(EventTokenizer[Layout, Event, NoteEventGrammar]):
@@ -78,12 +76,6 @@ class NoteEvent(EventTokenizer[Layout, Event, NoteEventGrammar]):
         written = Writer(self.layout, spans, key=key, returning=again).write(events)
         return [[*written, self.layout.end_of_piece]]
 
-    def units(self, ids: Sequence[int]) -> int:
-        """Return the number of notes in a row: its PITCH tokens."""
-        first = self.layout.pitch
-        row = np.asarray(ids)
-        return int(((row >= first) & (row < first + len(PITCHES))).sum())
-
     def filling(self, ids: Sequence[int]) -> NoteEventFilling:
         """Return the piece of `ids` as one to be filled anew in places."""
         grammar = self._read(ids)
@@ -92,19 +84,8 @@ class NoteEvent(EventTokenizer[Layout, Event, NoteEventGrammar]):
     def _prepare(self, piece: Piece) -> tuple[list[Event], list[Span], Counter[str]]:
         """Events in order, the spans of one meter that hold their onsets, and the counts of `normalise`."""
         changed: Counter[str] = Counter()  # `+=` keeps what is above 0 only
-        events = [
-            (note.onset, note.pitch, note.duration, note.velocity)
-            for note in piece.tuned.notes
-            if note.pitch in PITCHES and note.onset >= 0
-        ]
-        drums = sum(note.drum for note in piece.notes)
-        changed += Counter(
-            {
-                "drums left out": drums,
-                "notes outside the 88 keys": len(piece.notes) - drums - len(events),
-                "tempo changes left out": len(piece.tempos) - 1,
-            }
-        )
+        events = keyed(piece, changed)
+        changed += Counter({"tempo changes left out": len(piece.tempos) - 1})
         rounded, meters = on_grid(piece, events, self.ticks_per_beat, self.layout.velocities, changed)
         rounded.sort()
         events = without_overlaps(rounded, changed)

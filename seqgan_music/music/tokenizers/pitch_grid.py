@@ -33,6 +33,7 @@ from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import DEFAULT_QPM, LOWEST_PITCH, PITCHES, Note, Piece, Tempo
 from seqgan_music.music.tokenizers import Decoded
 from seqgan_music.music.tokenizers._pitch_grid_filling import PitchGridFilling
+from seqgan_music.music.tokenizers._preparing import seconds_of
 
 MOST_STEPS = 200_000
 """Steps of a piece past this are left out: a broken tempo can stretch a few notes over years."""
@@ -81,6 +82,8 @@ class PitchGrid:
                 f"step_beats {options.step_beats:g} is no whole number of ticks, {ticks_per_beat} a beat."
             )
         self.step_ticks = max(1, int(beats * ticks_per_beat))
+        seconds = self.ticks_per_beat * options.step_seconds / self.step_ticks  # a beat
+        self.qpm = None if options.step_beats else 60.0 / seconds
         self.rest = 0 if options.rest else None
         """The id of silence, or None."""
         self.first = 1 if options.rest else 0
@@ -113,7 +116,8 @@ class PitchGrid:
                 notes.append(Note(step * self.step_ticks, pitch, steps * self.step_ticks))
             step += steps
         dropped = Counter({"unknown": len(ids) - len(known)} if len(known) < len(ids) else {})
-        return Decoded(Piece(tuple(notes), self.ticks_per_beat, tempos=(Tempo(0, self._qpm()),)), dropped)
+        tempos = (Tempo(0, self.qpm or DEFAULT_QPM),)
+        return Decoded(Piece(tuple(notes), self.ticks_per_beat, tempos=tempos), dropped)
 
     def units(self, ids: Sequence[int]) -> int:
         """Return the number of steps in a row."""
@@ -219,14 +223,9 @@ class PitchGrid:
         at = np.asarray(ticks, dtype=np.int64)
         if self.options.step_beats:
             return -(-at * self.ticks_per_beat // (piece.ticks_per_beat * self.step_ticks))
-        steps = _seconds(piece, at) / self.options.step_seconds
+        steps = seconds_of(piece, at) / self.options.step_seconds
         # A note on the instant is often a rounding error later than it.
         return np.ceil(np.minimum(steps, 2.0 * MOST_STEPS) - 1e-6).astype(np.int64)
-
-    def _qpm(self) -> float:
-        if self.options.step_beats:
-            return DEFAULT_QPM
-        return 60.0 * self.step_ticks / (self.ticks_per_beat * self.options.step_seconds)
 
 
 class PitchGridGrammar:
@@ -258,13 +257,3 @@ class PitchGridGrammar:
             self._heard = self._heard or token != self._rest
             self._left -= 1
             self.finished = self._left == 0
-
-
-def _seconds(piece: Piece, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """`Piece.seconds_at` of many ticks at once: a rubato performance has as many tempos as notes."""
-    onsets = np.array([tempo.onset for tempo in piece.tempos], dtype=np.float64)
-    a_tick = np.array([60.0 / (tempo.qpm * piece.ticks_per_beat) for tempo in piece.tempos])
-    starts = np.concatenate([[0.0], np.cumsum(np.diff(onsets) * a_tick[:-1])])
-    index = np.maximum(0, np.searchsorted(onsets, ticks, side="right") - 1)
-    seconds: npt.NDArray[np.float64] = starts[index] + (ticks - onsets[index]) * a_tick[index]
-    return seconds
