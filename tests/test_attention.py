@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seqgan_music.learning import attention
 from seqgan_music.learning.attention import Attention
+from seqgan_music.learning.clock import Time
 
 
 def ids_of(batch: int, length: int, size: int = 70) -> Tensor:
@@ -49,6 +50,26 @@ def test_contexts_are_those_of_the_formula(memory: int, block: int, monkeypatch:
     hidden, embedded = torch.randn(2, 9, 6, generator=rng), torch.randn(2, 9, 4, generator=rng)
     contexts, _ = module(hidden, embedded, None)
     torch.testing.assert_close(contexts, obvious(module, hidden, embedded))
+
+
+@pytest.mark.parametrize("together", [1, 40, 1 << 20])
+def test_a_block_of_rows_sees_what_all_rows_do(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_TOGETHER", together)
+    rng = torch.Generator().manual_seed(0)
+    module = Attention(hidden=6, embedding=4, heads=2, size=3, memory=4, clock=True, returns=True)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, generator=rng)
+    hidden, embedded = torch.randn(5, 9, 6, generator=rng), torch.randn(5, 9, 4, generator=rng)
+    time = Time(*(torch.randint(3, (5, 9), generator=rng) for _ in Time._fields))
+    windows = [(hidden[:, :5], embedded[:, :5], time.span(0, 5)), (hidden[:, 5:], embedded[:, 5:], time.span(5, 9))]
+
+    def contexts() -> Tensor:
+        first, past = module(*windows[0][:2], None, windows[0][2])
+        return torch.cat([first, module(*windows[1][:2], past, windows[1][2])[0]], 1)
+
+    with_gradients = contexts()
+    with torch.no_grad():
+        torch.testing.assert_close(contexts(), with_gradients)
 
 
 @pytest.mark.parametrize("memory", [3, 512])

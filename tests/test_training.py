@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +242,15 @@ def test_a_share_of_less_than_one_iteration_takes_fewer_negatives() -> None:
     tenth, sliver = Seqgan.scaled(options, 0.1), Seqgan.scaled(options, 0.001)
     assert (tenth.pretrain, tenth.iterations, tenth.d_samples) == (5, 20, 10_000)
     assert (sliver.pretrain, sliver.iterations, sliver.d_samples) == (0, 1, 2_000)
+
+
+def test_that_the_models_fit_is_found_out_without_torchs_compiler() -> None:
+    # Drawing weights where nothing is allocated would import it: 75 MB, and more time than all else at the start.
+    code = """
+        import sys
+        from seqgan_music import config, training
+        for preset in ("default", "long", "ensemble"):
+            training.check_sizes(training.check(config.load(preset)))
+        assert "torch._dynamo" not in sys.modules and "sympy" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

@@ -20,6 +20,7 @@ sentinel mixtures (Merity et al. 2017), induction heads (Olsson et al. 2022), re
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,9 @@ from seqgan_music.learning.clock import LagScores, Time, When, lag_classes, lag_
 
 BLOCK = 128
 """Steps whose weights over the past are held at a time."""
+
+_TOGETHER = 1 << 20
+"""Pairs of a state and an earlier one that are looked at together where no gradient is asked for."""
 
 LAG_CLASSES = 32
 """Three an octave: 1, then about 1.26 times as far each."""
@@ -121,31 +125,48 @@ class Attention(nn.Module):
         if past is not None and past.time is not None and time is not None:
             known_time = Time(*(torch.cat(pair, 1) for pair in zip(past.time, time, strict=True)))
         before = keys.shape[2] - length
-        null = self.null.expand(batch, -1, -1, -1)  # (B, heads, 1, D)
         contexts = []
         for start in range(0, length, BLOCK):
             asked = queries[:, :, start : start + BLOCK]  # (B, heads, S, D)
             step = torch.arange(asked.shape[2], device=hidden.device)[:, None] + before + start
             first, last = max(0, before + start - self.memory), before + start + asked.shape[2] - 1
             place = torch.arange(first, last, device=hidden.device)  # of the keys; each value is one further
-            known = torch.cat([null, keys[:, :, first:last]], 2)  # (B, heads, 1 + J, D)
-            scores = asked @ known.transpose(2, 3) / math.sqrt(self.size)  # (B, heads, S, 1 + J)
+            now = time and time.span(start, start + BLOCK)
+            then = known_time and known_time.span(first, last)
             lag = step - place  # (S, J)
-            scores = scores + F.pad(self.lag_bias[:, lag_class(lag)], (1, 0))
-            if self.cycle_lag_bias is not None and time is not None and known_time is not None:
-                now = Time(*(part[:, :, None] for part in time.span(start, start + BLOCK)))  # (B, S, 1)
-                then = known_time.span(first, last)
-                ago = When(*(getattr(then, name)[:, None] for name in When._fields))  # (B, 1, J)
-                lags = lag_of(now, ago, returns=self.returns, voices=self.voices)  # (B, S, J)
-                bias: Tensor = LagScores.apply(self.cycle_lag_bias, lags)  # type: ignore[no-untyped-call]
-                scores[..., 1:] += bias  # (B, heads, S, J)
-            unseen = (lag < 1) | (lag > self.memory)
-            weights = scores.masked_fill(F.pad(unseen, (1, 0)), float("-inf")).softmax(3)
-            contexts.append(weights[..., 1:] @ values[:, :, first + 1 : last + 1])
+            looked = [
+                self._look(
+                    asked[rows],
+                    keys[rows, :, first:last],
+                    values[rows, :, first + 1 : last + 1],
+                    lag,
+                    now and Time(*(part[rows] for part in now)),
+                    then and Time(*(part[rows] for part in then)),
+                )
+                for rows in _row_blocks(batch, lag)
+            ]
+            contexts.append(looked[0] if len(looked) == 1 else torch.cat(looked))
         context = torch.cat(contexts, 2).transpose(1, 2).flatten(2)  # (B, T, heads * D)
         if known_time is not None:
             known_time = known_time.span(-self.memory, len(known_time.cycle[0]))
         return context, Past(keys[:, :, -self.memory :], values[:, :, -self.memory :], known_time)
+
+    def _look(
+        self, asked: Tensor, keys: Tensor, values: Tensor, lag: Tensor, now: Time | None, then: Time | None
+    ) -> Tensor:
+        """Return contexts (B, heads, S, D) for what is asked over J keys and values, `lag` (S, J) steps before."""
+        known = torch.cat([self.null.expand(len(keys), -1, -1, -1), keys], 2)  # (B, heads, 1 + J, D)
+        scores = asked @ known.transpose(2, 3) / math.sqrt(self.size)  # (B, heads, S, 1 + J)
+        scores = scores + F.pad(self.lag_bias[:, lag_class(lag)], (1, 0))
+        if self.cycle_lag_bias is not None and now is not None and then is not None:
+            at = Time(*(part[:, :, None] for part in now))  # (B, S, 1)
+            ago = When(*(getattr(then, name)[:, None] for name in When._fields))  # (B, 1, J)
+            lags = lag_of(at, ago, returns=self.returns, voices=self.voices)  # (B, S, J)
+            bias: Tensor = LagScores.apply(self.cycle_lag_bias, lags)  # type: ignore[no-untyped-call]
+            scores[..., 1:] += bias  # (B, heads, S, J)
+        unseen = (lag < 1) | (lag > self.memory)
+        weights = scores.masked_fill(F.pad(unseen, (1, 0)), float("-inf")).softmax(3)
+        return weights[..., 1:] @ values
 
     def values(self, embedded: Tensor) -> Tensor:
         """Return the values (B, heads, T, D) of tokens embedded in (B, T, E)."""
@@ -219,6 +240,18 @@ class StepAttention:
             memory.pending.copy_(torch.stack([time.cycle, time.place, time.token, time.voice], 1))
         weights = scores.softmax(2).view(-1, 1, slots)
         memory.context.copy_(torch.bmm(weights, values).view(len(h), -1))
+
+
+def _row_blocks(batch: int, lag: Tensor) -> Iterator[slice]:
+    """Yield the sequences that are looked back from together, `lag` (S, J) each.
+
+    All of them where gradients keep every block anyway, and on a GPU, where each block costs launches.
+    """
+    most = batch
+    if lag.device.type == "cpu" and not torch.is_grad_enabled():
+        most = max(1, _TOGETHER // max(1, lag.numel()))
+    for start in range(0, batch, most):
+        yield slice(start, start + most)
 
 
 def lag_class(lags: Tensor) -> Tensor:

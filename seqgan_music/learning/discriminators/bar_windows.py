@@ -89,7 +89,10 @@ class WindowNetwork(nn.Module):
         self.lags = min(bars - 1, MOST_LAGS)
         self.dropout = options.dropout
         channels, hidden = options.channels, options.hidden
-        self.embedding = nn.Embedding(vocabulary_size + 1, options.embedding)
+        # Not nn.Embedding(...): see `generator.Generator`.
+        self.embedding = nn.Embedding.from_pretrained(
+            torch.empty(vocabulary_size + 1, options.embedding), freeze=False
+        )
         self.tokens = nn.ModuleList(
             [nn.Conv1d(options.embedding, channels, 5, padding=2), nn.Conv1d(channels, channels, 3, padding=1)]
         )

@@ -82,7 +82,8 @@ class Cnn(Discriminator):
         if not self.filters:
             raise ConfigError(f"Discriminator 'cnn': no filter is as short as the sequences of {length}.")
         features = sum(self.filters.values())
-        self.embedding = nn.Embedding(vocabulary_size, options.embedding)
+        # Not nn.Embedding(...): see `generator.Generator`.
+        self.embedding = nn.Embedding.from_pretrained(torch.empty(vocabulary_size, options.embedding), freeze=False)
         layers = [nn.Conv1d(options.embedding, n, w) for w, n in self.filters.items()]
         self.convolutions = nn.ModuleList(layers)
         self.highway = nn.Linear(features, 2 * features)

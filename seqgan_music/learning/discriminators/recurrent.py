@@ -44,7 +44,8 @@ class Recurrent(Discriminator):
 
     def __init__(self, vocabulary_size: int, length: int, options: RecurrentOptions) -> None:
         super().__init__(vocabulary_size, length, options)
-        self.embedding = nn.Embedding(vocabulary_size, options.embedding)
+        # Not nn.Embedding(...): see `generator.Generator`.
+        self.embedding = nn.Embedding.from_pretrained(torch.empty(vocabulary_size, options.embedding), freeze=False)
         self.lstm = nn.LSTM(options.embedding, options.hidden, batch_first=True, bidirectional=True)
         self.output = nn.Linear(2 * options.hidden, 1)
 
