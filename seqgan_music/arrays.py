@@ -7,6 +7,7 @@ these files, and this reads those that `numpy.savez_compressed` writes, into mem
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import zlib
@@ -41,10 +42,10 @@ def write(path: Path, arrays: Mapping[str, Array]) -> None:
             _add(archive, f"{name}.npy", np.ascontiguousarray(values) if values.ndim else values)
 
 
-def read(path: Path, mapped: Collection[str] = ()) -> dict[str, Array]:
-    """Return the arrays of a file, those of `mapped` as read-only memory maps where they are not compressed.
+def read(path: Path, mapped: Collection[str] | None = ()) -> dict[str, Array]:
+    """Return the arrays of a file, those of `mapped` (None: all) as read-only memory maps.
 
-    Raises one of `DAMAGE`.
+    Those that are compressed, or of several dimensions, are read into memory all the same. Raises one of `DAMAGE`.
     """
     found: dict[str, Array] = {}
     with ZipFile(path) as archive:
@@ -54,7 +55,8 @@ def read(path: Path, mapped: Collection[str] = ()) -> dict[str, Array]:
             name = info.filename.removesuffix(".npy")
             with archive.open(info) as member:
                 kind, shape = _header(member)
-                if name in mapped and info.compress_type == ZIP_STORED and len(shape) == 1 and shape[0]:
+                wanted = mapped is None or name in mapped
+                if wanted and info.compress_type == ZIP_STORED and len(shape) == 1 and shape[0]:
                     begin = _begin(path, info) + member.tell()
                     if kind.itemsize * shape[0] != info.file_size - member.tell():
                         raise ValueError(f"{name} has not the size that it says")
@@ -65,6 +67,16 @@ def read(path: Path, mapped: Collection[str] = ()) -> dict[str, Array]:
             with archive.open(info) as member:
                 found[name] = np.lib.format.read_array(member, allow_pickle=False)
     return found
+
+
+def let_go(values: Array) -> None:
+    """Give the pages that were read of a memory-mapped file back to the system; what is needed is read again.
+
+    The system may take them at any time, but until it does they count as this process's memory.
+    """
+    source = getattr(values, "_mmap", None)  # np.memmap's only way to it
+    if source is not None and getattr(values, "mode", None) == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        source.madvise(mmap.MADV_DONTNEED)
 
 
 def _add(archive: ZipFile, name: str, values: Array) -> None:
@@ -80,6 +92,7 @@ def _add(archive: ZipFile, name: str, values: Array) -> None:
         step = max(1, _TOGETHER // max(1, values.itemsize))
         for start in range(0, len(flat), step):
             member.write(flat[start : start + step].tobytes())
+            let_go(values)
 
 
 def _header(member: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...]]:

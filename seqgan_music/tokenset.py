@@ -18,6 +18,7 @@ Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
 
 _LARGEST_VOCABULARY = 10_000_000
+_TOGETHER = 1 << 22  # numbers looked at together
 
 
 class Effect(IntEnum):
@@ -235,7 +236,12 @@ def _token_set(found: Mapping[str, npt.NDArray[np.generic]], name: str) -> Token
 
 
 def _within(array: Any, low: int, below: int) -> bool:
-    return not array.size or bool(array.min() >= low and array.max() < below)
+    for start in range(0, len(array), _TOGETHER):
+        part = array[start : start + _TOGETHER]
+        if part.size and not (part.min() >= low and part.max() < below):
+            return False
+        arrays.let_go(array)
+    return True
 
 
 def _is_ints(value: Any, dimensions: int) -> bool:

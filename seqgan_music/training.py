@@ -193,14 +193,15 @@ class Run:
         config = rewards.aimed(config, tokenizer, splits.train)
         with run_folders.new_folder(out, _FILES) as folder, _enough_memory():
             rewards.keep(rated, folder)
+            splits.save(folder / TOKENS)
+            scan_files.write(scan, folder)
+            del scan  # what is known of every file is not needed any more
             run = cls(folder, config, tokenizer, splits, device, ranks)
             say(run.describe())
             if changed:
                 say("Tokenizing changed: " + ", ".join(f"{n:,} {what}" for what, n in changed.most_common()))
             run.plan(minutes, say)
             vocabulary.save(tokenizer, folder / VOCABULARY)
-            splits.save(folder / TOKENS)
-            scan_files.write(scan, folder)
             write_text(folder / CONFIG, configs.to_toml(configs.to_document(run.config)))
         run_folders.point_latest(folder)
         return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
@@ -103,3 +104,20 @@ def test_objects_are_refused_mapped_or_not(tmp_path: Path) -> None:
     for mapped in ((), ("ids",)):
         with pytest.raises(ValueError, match=r"[Oo]bject"):
             arrays.read(tmp_path / "a.npz", mapped)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux alone says whose pages are in memory")
+def test_what_is_let_go_is_no_memory_any_more_and_can_be_read_again(tmp_path: Path) -> None:
+    def of_files() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[2]) * os.sysconf("SC_PAGE_SIZE")
+
+    values = np.arange(4_000_000)
+    arrays.write(tmp_path / "x.npz", {"values": values})
+    found = arrays.read(tmp_path / "x.npz", mapped=["values"])["values"]
+    before = of_files()
+    assert np.array_equal(found, values)
+    assert of_files() > before + 30_000_000
+    arrays.let_go(found)
+    assert of_files() < before + 2_000_000
+    assert np.array_equal(found, values)
+    arrays.let_go(values)  # of no file: nothing happens

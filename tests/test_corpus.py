@@ -251,6 +251,11 @@ def relatives(draw: st.DrawFn) -> tuple[list[np.ndarray], list[int]]:
     return [pieces[i] for i in order], [origin[i] for i in order]
 
 
+def sides(names: list[str], validation: float, test: float) -> dict[str, str]:
+    found = families.sides(names, validation, test)
+    return {name: families.SIDES[side] for name, side in zip(names, found, strict=True)}
+
+
 @given(relatives(), st.sampled_from([0.05, 0.1, 0.4]), st.sampled_from([0.05, 0.1, 0.4]))
 @settings(max_examples=40, deadline=None)
 def test_no_split_tears_a_family(made: tuple[list[np.ndarray], list[int]], validation: float, test: float) -> None:
@@ -261,24 +266,24 @@ def test_no_split_tears_a_family(made: tuple[list[np.ndarray], list[int]], valid
     )
     keys = [families.family_key(notes) for notes in pieces]
     assert len(set(zip(keys, family, strict=True))) == len(set(origin))
-    side = families.sides(keys, validation, test)
+    side = sides(keys, validation, test)
     assert set(side.values()) == {"train", "validation", "test"}
 
 
 @given(st.sets(st.text(max_size=5), min_size=3, max_size=120), st.floats(0.01, 0.4), st.floats(0.01, 0.4))
 @settings(deadline=None)
 def test_from_three_families_on_no_side_is_empty(names: set[str], validation: float, test: float) -> None:
-    side = families.sides(sorted(names), validation, test)
+    side = sides(sorted(names), validation, test)
     assert side.keys() == names
     assert set(side.values()) == {"train", "validation", "test"}
-    assert side == families.sides(sorted(names, reverse=True) * 2, validation, test)
+    assert side == sides(sorted(names, reverse=True) * 2, validation, test)
 
 
 def test_families_stay_where_they_are_when_others_come() -> None:
     names = [f"tune {number}" for number in range(400)]
-    side = families.sides(names, 0.1, 0.1)
+    side = sides(names, 0.1, 0.1)
     for number in range(100):
-        grown = families.sides([*names, f"newcomer {number}"], 0.1, 0.1)
+        grown = sides([*names, f"newcomer {number}"], 0.1, 0.1)
         assert {name: grown[name] for name in names} == side
 
 
@@ -286,12 +291,12 @@ def test_families_stay_where_they_are_when_others_come() -> None:
     ("total", "expected"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (20, (16, 2, 2)), (31, (25, 3, 3))]
 )
 def test_small_corpora_are_split_by_count(total: int, expected: tuple[int, int, int]) -> None:
-    count = Counter(families.sides([str(number) for number in range(total)], 0.1, 0.1).values())
+    count = Counter(sides([str(number) for number in range(total)], 0.1, 0.1).values())
     assert (count["train"], count["validation"], count["test"]) == expected
 
 
 def test_large_corpora_have_the_shares_asked_for() -> None:
-    count = Counter(families.sides([str(number) for number in range(4000)], 0.1, 0.2).values())
+    count = Counter(sides([str(number) for number in range(4000)], 0.1, 0.2).values())
     # 4 standard deviations of a binomial with 4,000 draws
     assert abs(count["validation"] / 4000 - 0.1) < 4 * (0.1 * 0.9 / 4000) ** 0.5
     assert abs(count["test"] / 4000 - 0.2) < 4 * (0.2 * 0.8 / 4000) ** 0.5

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import tracemalloc
 import weakref
+import zlib
 from collections import Counter
 from pathlib import Path
 from statistics import median
@@ -229,7 +230,7 @@ def many(count: int, notes: int) -> Gathered:
         some = first.notes.copy()
         some[:, 1] = dice.integers(40, 90, notes)
         piece = PackedPiece(f"{number}", 12, first.meters, first.tempos, 0, first.facts, some)
-        readings.put(number, PackedReading((piece,), None, "", {}, None).to_bytes())
+        readings.put(number, zlib.compress(PackedReading((piece,), None, "", {}, None).to_bytes()))
     return Gathered(readings, np.zeros((count, 32), dtype=np.uint8), np.ones(count, dtype=np.bool_))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqgan_music import arrays
 from seqgan_music.learning.clock import Clock, Time
 from seqgan_music.tokenset import TokenSet
 
@@ -61,7 +62,9 @@ class Sequences:
         """Return the ids at places of the whole set, int64, on the device."""
         if self._held is not None:
             return self._held[self._there(where)].long()
-        return self._there(torch.from_numpy(self.tokens.ids[where.numpy()].astype(np.int64)))
+        ids = self.tokens.ids[where.numpy()].astype(np.int64)
+        arrays.let_go(self.tokens.ids)  # or all that was ever read would count as memory
+        return self._there(torch.from_numpy(ids))
 
     @cached_property
     def _clock(self) -> Clock:

@@ -1,5 +1,6 @@
 """Keep what was costly to find out, between runs: bytes by key in one SQLite file of the user's cache folder.
 
+Values are kept as they are: whoever makes them compresses them, so that it is done once, and in a worker.
 A cache never gets in the way: a damaged one is thrown away, one that cannot be read or written is done without.
 Keys hold the hash of the code that made the value, so that no one has to remember to raise a version number.
 """
@@ -12,7 +13,6 @@ import json
 import os
 import sqlite3
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ USER_CACHE: Final = Path("user cache")
 
 _FILE = "music-2.sqlite"
 _DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)  # SQLite quotes damaged bytes in its message
-_KEEP_DAYS = 90
+KEEP_DAYS = 90
 _DIGEST = 16
 _SCHEMA = "CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, day INTEGER NOT NULL, value BLOB NOT NULL)"
 _INDEX = "CREATE INDEX IF NOT EXISTS entry_day ON entry (day)"  # or sweeping a large cache reads all of it
@@ -84,7 +84,7 @@ class Cache:
                 ):
                     if (opened := _opened(name, value)) is not None:
                         found[name] = opened
-                    stale = stale or not isinstance(day, int) or day < day_now - _KEEP_DAYS // 4
+                    stale = stale or not isinstance(day, int) or day < day_now - KEEP_DAYS // 4
         if stale:
             self._touch(list(found), day_now)
         return found
@@ -101,7 +101,7 @@ class Cache:
                     [(name, day_now, _sealed(name, value)) for name, value in values.items()],
                 )
                 if self._swept != day_now:
-                    database.execute("DELETE FROM entry WHERE day < ?", (day_now - _KEEP_DAYS,))
+                    database.execute("DELETE FROM entry WHERE day < ?", (day_now - KEEP_DAYS,))
                     self._swept = day_now
 
     @contextlib.contextmanager
@@ -166,16 +166,15 @@ class Cache:
 
 
 def _sealed(name: str, value: bytes) -> bytes:
-    """A value as it is kept: compressed, after a digest of it and its key."""
-    data = zlib.compress(value, 1)
-    return _digest(name, data) + data
+    """A value as it is kept: after a digest of it and its key."""
+    return _digest(name, value) + value
 
 
 def _opened(name: str, kept: object) -> bytes | None:
     """Undo `_sealed`; None where it is not what was kept: damage that SQLite did not notice."""
     if not isinstance(kept, bytes) or kept[:_DIGEST] != _digest(name, kept[_DIGEST:]):
         return None
-    return zlib.decompress(kept[_DIGEST:])
+    return kept[_DIGEST:]
 
 
 def _digest(name: str, data: bytes) -> bytes:

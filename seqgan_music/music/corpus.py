@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -22,12 +23,14 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from seqgan_music import arrays
 from seqgan_music.config import CorpusConfig
 from seqgan_music.errors import ConfigError, InputError
 from seqgan_music.machine import usable_cores
-from seqgan_music.music import families, tokenizers
+from seqgan_music.music import families, note_tables, tokenizers
 from seqgan_music.music.cache import Cache, key
 from seqgan_music.music.finding import shown
+from seqgan_music.music.note_tables import NoteTable
 from seqgan_music.music.notes import Piece
 from seqgan_music.music.packing import PackedPiece, PackedReading
 from seqgan_music.music.scan_files import labels
@@ -44,7 +47,9 @@ __all__ = [
     "ScannedFile",
     "ScannedPiece",
     "each_piece",
+    "each_table",
     "labels",
+    "piece_names",
     "pieces",
     "scan",
     "tokenize",
@@ -52,6 +57,7 @@ __all__ = [
 
 _PIECES_A_WORKER = 1000  # a worker takes as long to start as to encode about so many tunes
 _BATCH = 1000  # results read from the cache or written to it at a time
+_ROWS, _CELLS = 4096, 400_000  # the most pieces, and ids of them with their padding, that are decoded together
 _MAX_SECONDS, _MAX_MEMORY_MEGABYTES = 60.0, 2048  # for encoding one piece in a worker; past them it is done here
 
 
@@ -63,26 +69,26 @@ def tokenize(
     Training rows carry the transpositions that keep every pitch of theirs on the 88 keys; the other sides none.
     Raises InputError where a side is left without a row.
     """
-    side = families.sides(scan.family_names, validation_share=config.validation_share, test_share=config.test_share)
+    side_of = families.sides(
+        scan.family_names, validation_share=config.validation_share, test_share=config.test_share
+    )
     semitones = [0, *range(-1, -config.transpose_down - 1, -1), *range(1, config.transpose_up + 1)]
     shifts = tokenizer.shifts(semitones)
-    names = (families.TRAIN, families.VALIDATION, families.TEST)
     folder = Cache(scan.cache).folder
-    sides = {
-        name: _Side(tokenizer, shifts if name == families.TRAIN else _identity(tokenizer), folder) for name in names
-    }
+    sides = [
+        _Side(tokenizer, shifts if side == families.TRAIN else _identity(tokenizer), folder)
+        for side in range(len(families.SIDES))
+    ]
     counts: Counter[str] = Counter()
-    for number, (family, data) in enumerate(
-        zip(scan.family_names, _encoded(scan, config, tokenizer, progress=progress), strict=True)
-    ):
-        sides[side[family]].add(number, data, counts)
-    for name, some in sides.items():
-        if not some.units:
+    for number, data in enumerate(_encoded(scan, config, tokenizer, progress=progress)):
+        sides[side_of[number]].add(number, data, counts)
+    for name, side in zip(families.SIDES, sides, strict=True):
+        if not side.units:
             raise InputError(
                 f"{shown(scan.folder)}: nothing is left for the {name} set, as tokenizer '{tokenizer.name}'"
                 " makes no row of its pieces. Add longer or more pieces, or change the tokenizer's options."
             )
-    return Splits(*(sides[name].token_set() for name in names)), counts
+    return Splits(*(side.token_set() for side in sides)), counts
 
 
 def pieces(tokens: TokenSet, tokenizer: Tokenizer, names: Sequence[str] = ()) -> list[Piece]:
@@ -105,6 +111,32 @@ def each_piece(tokens: TokenSet, tokenizer: Tokenizer, names: Sequence[str] = ()
         parts = [tokens.row(index) for index, _ in group]
         ids = np.concatenate([*(row[:hop] for row in parts[:-1]), parts[-1]])
         yield replace(tokenizer.decode(ids.tolist()).piece, name=names[source] if source < len(names) else "")
+
+
+def each_table(tokens: TokenSet, tokenizer: Tokenizer) -> Iterator[NoteTable]:
+    """Yield the notes of what `each_piece` does, many pieces at a time: several times faster."""
+    in_rows = tokens.sources is not None and len(np.unique(tokens.sources)) < len(tokens)
+    if tokenizer.end_id is None or in_rows:
+        for piece in each_piece(tokens, tokenizer):
+            yield note_tables.of_pieces([piece])
+        return
+    lengths, start = tokens.lengths, 0
+    while start < len(tokens):
+        widest = np.maximum.accumulate(lengths[start : start + _ROWS])
+        count = max(1, int(np.searchsorted(widest * np.arange(1, len(widest) + 1), _CELLS, side="right")))
+        ids = np.full((count, int(widest[count - 1])), tokenizer.end_id, dtype=np.int64)
+        for row, index in zip(ids, range(start, start + count), strict=True):
+            row[: lengths[index]] = tokens.row(index)
+        yield note_tables.of_ids(tokenizer, ids)
+        arrays.let_go(tokens.ids)
+        start += count
+
+
+def piece_names(tokens: TokenSet, names: Sequence[str]) -> list[str]:
+    """Return the labels of the pieces that `each_piece` yields; "" for one without."""
+    if tokens.sources is None:
+        return [""] * len(tokens)
+    return [names[source] if source < len(names) else "" for source, _ in groupby(tokens.sources.tolist())]
 
 
 def _identity(tokenizer: Tokenizer) -> npt.NDArray[np.int32]:
@@ -142,15 +174,15 @@ class _Side:
         identity = _identity(self._tokenizer)
         return TokenSet(
             ids=self._ids.mapped(),
-            offsets=np.array(self._offsets, dtype=np.int64),
+            offsets=np.frombuffer(self._offsets, dtype=np.int64),
             vocabulary_size=len(self._tokenizer.vocabulary),
             start_id=self._tokenizer.start_id,
             end_id=self._tokenizer.end_id,
-            units=np.array(self.units, dtype=np.int64),
+            units=np.frombuffer(self.units, dtype=np.int64),
             unit_name=self._tokenizer.unit_name,
             shifts=np.where(self._leaves, identity, self._table).astype(np.int32),
             shift_allowed=np.frombuffer(self._allowed, dtype=np.bool_).reshape(-1, len(self._table)),
-            sources=np.array(self._sources, dtype=np.int64),
+            sources=np.frombuffer(self._sources, dtype=np.int64),
             effects=self._tokenizer.effects(),
         )
 
@@ -166,7 +198,7 @@ def _encoded(scan: Scan, config: CorpusConfig, tokenizer: Tokenizer, *, progress
     def name_of(number: int) -> str:
         return key("rows", digests[number].tobytes().hex(), settings)
 
-    pending: list[int] = []
+    pending = array("q")
     for start in range(0, len(digests), _BATCH):
         numbers = range(start, min(start + _BATCH, len(digests)))
         names = {number: name_of(number) for number in numbers}
@@ -242,7 +274,7 @@ def _bytes(packed: PackedPiece) -> bytes:
 
 
 def _packed(tokenizer: Tokenizer, music: Piece) -> bytes:
-    """Return a piece's rows, their units, and what was changed: a line of JSON, then all ids."""
+    """Return a piece's rows, their units, and what was changed: a line of JSON, then all ids; compressed."""
     rows = tokenizer.encode(music)
     header = [
         [len(row) for row in rows],
@@ -250,11 +282,11 @@ def _packed(tokenizer: Tokenizer, music: Piece) -> bytes:
         dict(tokenizer.normalise(music)[1]),
     ]
     ids = np.array([token for row in rows for token in row], dtype="<i4")
-    return json.dumps(header).encode() + b"\n" + ids.tobytes()
+    return zlib.compress(json.dumps(header).encode() + b"\n" + ids.tobytes(), 1)
 
 
 def _unpacked(data: bytes) -> tuple[list[int], list[int], dict[str, int], npt.NDArray[np.int32]]:
     """Undo `_packed`: lengths, units, counts, ids."""
-    line, _, body = data.partition(b"\n")
+    line, _, body = zlib.decompress(data).partition(b"\n")
     lengths, units, counts = json.loads(line)
     return lengths, units, counts, np.frombuffer(body, dtype="<i4").astype(np.int32, copy=False)

@@ -14,11 +14,10 @@ Families are the connected groups of these relations.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from array import array
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,13 @@ SECTION = 16
 LEAST_SHARED = 8  # below this half of a short tune is a formula that many tunes share
 _NEIGHBOURS = 8  # pieces with one shingle that are compared directly; the rest of a large group is reached in steps
 _MOST_SHINGLES = 64_000_000  # above this candidates are looked for in a fixed sample of all shingles
-_TOGETHER = 2_000_000  # shingles in memory at a time
+_TOGETHER = 500_000  # shingles in memory at a time
 _DIGEST = 16  # bytes of a hash by which notes are told apart
 _COUNTED = 32  # fewer families than this are split by count, more by threshold
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
+TRANSPOSED_KIND, NEAR_KIND = "transposed", "near"
+SIDES = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(len(SIDES))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +59,19 @@ class Kinship:
     family: Ints
     kind: dict[int, str]
 
-    def to_json(self) -> list[Any]:
-        """Return it as plain values."""
-        return [self.copy_of.tolist(), self.family.tolist(), list(self.kind.items())]
+    def to_bytes(self) -> bytes:
+        """Return N, `copy_of`, `family`, the roots in `kind`, and which are near: 64-bit integers, compressed."""
+        near = [kind == NEAR_KIND for kind in self.kind.values()]
+        parts = ([len(self.family)], self.copy_of, self.family, list(self.kind), near)
+        return zlib.compress(b"".join(np.asarray(part, dtype="<i8").tobytes() for part in parts), 1)
 
     @classmethod
-    def from_json(cls, values: list[Any]) -> Kinship:
-        """Undo `to_json`."""
-        copy_of, family, kind = values
-        return cls(np.array(copy_of, dtype=np.int64), np.array(family, dtype=np.int64), dict(map(tuple, kind)))
+    def from_bytes(cls, data: bytes) -> Kinship:
+        """Undo `to_bytes`."""
+        values = np.frombuffer(zlib.decompress(data), dtype="<i8").astype(np.int64, copy=False)
+        copy_of, family, rest = np.split(values[1:], [values[0], 2 * values[0]])
+        kinds = [NEAR_KIND if near else TRANSPOSED_KIND for near in rest[len(rest) // 2 :]]
+        return cls(copy_of, family, dict(zip(rest[: len(rest) // 2].tolist(), kinds, strict=True)))
 
 
 def kinship(pieces: Iterable[Array], folder: Path | None = None) -> Kinship:
@@ -94,9 +99,8 @@ def kinship(pieces: Iterable[Array], folder: Path | None = None) -> Kinship:
             related_by_lines.add(a)
     family = np.fromiter(map(union.root, range(len(originals))), dtype=np.int64, count=len(originals))
     roots, sizes = np.unique(family[originals == itself], return_counts=True)
-    distinct = dict(zip(roots.tolist(), sizes.tolist(), strict=True))
-    kind = {root: "transposed" for root, members in distinct.items() if members > 1}
-    kind.update((int(family[index]), "near") for index in related_by_lines)
+    kind = dict.fromkeys(roots[sizes > 1].tolist(), TRANSPOSED_KIND)
+    kind.update((int(family[index]), NEAR_KIND) for index in related_by_lines)
     return Kinship(originals, family, kind)
 
 
@@ -130,9 +134,17 @@ class _Sets:
         return self.hashes[self.ends[index] : self.ends[index + 1]]
 
     @property
-    def sizes(self) -> npt.NDArray[np.int64]:
+    def sizes(self) -> Ints:
         ends: Ints = np.frombuffer(self.ends, dtype=np.int64)
         return ends[1:] - ends[:-1]
+
+    def parts(self, owner: npt.NDArray[np.int32]) -> Iterator[tuple[Hashes, npt.NDArray[np.int32]]]:
+        """Yield hashes and their owners, part by part; `owner` (N,) is each piece's, -1 that of none."""
+        ends, start = np.frombuffer(self.ends, dtype=np.int64), 0
+        for part in self.hashes.parts(_TOGETHER):
+            owners = owner[np.searchsorted(ends, start + np.arange(len(part)), side="right") - 1]
+            yield part[owners >= 0], owners[owners >= 0]
+            start += len(part)
 
 
 def _candidates(sets: _Sets, chosen: Ints, folder: Path | None) -> Iterator[tuple[int, int]]:
@@ -143,47 +155,64 @@ def _candidates(sets: _Sets, chosen: Ints, folder: Path | None) -> Iterator[tupl
     used range by range of the hashes, and the meetings are counted block by block of their first pieces.
     """
     sizes = sets.sizes
-    owners_by_place = np.full(len(sizes), -1, dtype=np.int32)
-    owners_by_place[chosen] = np.arange(len(chosen))
+    owner = np.full(len(sizes), -1, dtype=np.int32)
+    owner[chosen] = np.arange(len(chosen))
     total = int(sizes[chosen].sum())
     share = min(1.0, _MOST_SHINGLES / max(1, total))
     ranges = -(-int(total * share) // _TOGETHER)
-    blocks = max(1, ranges * _NEIGHBOURS)
-    per_block = -(-len(chosen) // blocks)
-    met = [Column(np.int64, folder) for _ in range(blocks)]
-    edges = [int(share * 2**64 * number / ranges) for number in range(ranges + 1)] if ranges else []
-    for low, high in pairwise(edges):
-        hashes, owners = _in_range(sets, owners_by_place, low, high)
+    if not ranges:
+        return
+    index = _Runs(
+        [int(share * 2**64 * number / ranges) for number in range(ranges + 1)], (np.uint64, np.int32), folder
+    )
+    for hashes, owners in sets.parts(owner):
         order = np.argsort(hashes, kind="stable")
-        hashes, owners = hashes[order], owners[order]
+        index.append(hashes[order], owners[order])
+    blocks = ranges * _NEIGHBOURS
+    per_block = -(-len(chosen) // blocks) * len(chosen)
+    meetings = _Runs([number * per_block for number in range(blocks + 1)], (np.int64,), folder)
+    for hashes, owners in index:
+        order = np.argsort(hashes, kind="stable")
+        hashes, owners = hashes[order], owners[order].astype(np.int64)
         for distance in range(1, _NEIGHBOURS + 1):
             same = np.flatnonzero(hashes[:-distance] == hashes[distance:])
-            pairs = np.sort(owners[same].astype(np.int64) * len(chosen) + owners[same + distance])
-            bounds = np.searchsorted(pairs, np.arange(blocks + 1) * per_block * len(chosen))
-            for column, start, stop in zip(met, bounds[:-1], bounds[1:], strict=True):
-                column.extend(pairs[start:stop])
-    for column in met:
-        pairs, shared = np.unique(column[:], return_counts=True)
-        lefts, rights = (chosen[side] for side in np.divmod(pairs, max(1, len(chosen))))
+            meetings.append(np.sort(owners[same] * len(chosen) + owners[same + distance]))
+    for (met,) in meetings:
+        pairs, shared = np.unique(met, return_counts=True)
+        lefts, rights = (chosen[side] for side in np.divmod(pairs, len(chosen)))
         # A true pair may miss some meetings under crowded shingles; half of them are enough to look closer.
         wanted = np.minimum(SECTION, NEAR * np.minimum(sizes[lefts], sizes[rights]))
         enough = shared >= np.maximum(2, share * wanted / 2)
         yield from zip(lefts[enough].tolist(), rights[enough].tolist(), strict=True)
 
 
-def _in_range(
-    sets: _Sets, owner: npt.NDArray[np.int32], low: int, high: int
-) -> tuple[Hashes, npt.NDArray[np.int32]]:
-    """Return the hashes from `low` to below `high` and their owners, in the order of these; -1 owns none."""
-    ends = np.frombuffer(sets.ends, dtype=np.int64)
-    hashes, owners, start = [np.zeros(0, np.uint64)], [np.zeros(0, np.int32)], 0
-    for part in sets.hashes.parts(_TOGETHER):
-        inside = np.flatnonzero((part >= np.uint64(low)) & (part <= np.uint64(high - 1)))
-        theirs = owner[np.searchsorted(ends, start + inside, side="right") - 1]
-        hashes.append(part[inside[theirs >= 0]])
-        owners.append(theirs[theirs >= 0])
-        start += len(part)
-    return np.concatenate(hashes), np.concatenate(owners)
+class _Runs:
+    """Sorted runs of values, and what belongs to each, in unnamed files: read range by range, of all runs together.
+
+    Range k holds what is from edges[k] to below edges[k + 1]. Memory is that of one range, and of a number for each
+    run and range.
+    """
+
+    def __init__(self, edges: Sequence[int], kinds: Sequence[npt.DTypeLike], folder: Path | None) -> None:
+        self._columns = [Column(kind, folder) for kind in kinds]
+        self._low = np.array(edges[:-1], dtype=kinds[0])
+        self._last = np.array(edges[-1] - 1, dtype=kinds[0])
+        self._bounds: list[list[int]] = []
+
+    def append(self, *run: npt.NDArray[Any]) -> None:
+        """Add values in order and what belongs to them."""
+        start, end = len(self._columns[0]), np.searchsorted(run[0], self._last, side="right")
+        self._bounds.append([start + int(place) for place in (*np.searchsorted(run[0], self._low), end)])
+        for column, some in zip(self._columns, run, strict=True):
+            column.extend(some)
+
+    def __iter__(self) -> Iterator[list[npt.NDArray[Any]]]:
+        """Yield range by range the values, run after run, and what belongs to them."""
+        for number in range(len(self._low)):
+            yield [
+                np.concatenate([column[bounds[number] : bounds[number + 1]] for bounds in self._bounds])
+                for column in self._columns
+            ]
 
 
 def _near(a: Hashes, b: Hashes) -> bool:
@@ -191,27 +220,28 @@ def _near(a: Hashes, b: Hashes) -> bool:
     return shared >= min(SECTION, max(LEAST_SHARED, NEAR * min(len(a), len(b))))
 
 
-def sides(families: Sequence[str], validation_share: float, test_share: float) -> dict[str, str]:
-    """Return the side of each family, given by a stable key: "train", "validation" or "test".
+def sides(families: Iterable[str], validation_share: float, test_share: float) -> npt.NDArray[np.int8]:
+    """Return the side of each of N pieces, given the stable key of its family: an index of `SIDES` (N,).
 
     A key's hash places it in [0, 1): test below `test_share`, validation above it, then train. So a family stays
     where it is when others come. Below 32 families the shares are counted off in that order instead, to be
     exact, and a newcomer may move a neighbour or two across a border. From three families on no side is empty.
     """
-    ordered = sorted(set(families), key=_position)
+    ordered, family = np.unique(np.fromiter(map(_position, families), dtype=np.float64), return_inverse=True)
     total = len(ordered)
     if total < _COUNTED:
         tests = max(1, round(test_share * total))
         validations = max(1, round(validation_share * total))
     else:
-        tests = max(1, sum(_position(name) < test_share for name in ordered))
-        validations = max(1, sum(_position(name) < test_share + validation_share for name in ordered) - tests)
+        below, held_out = np.searchsorted(ordered, [test_share, test_share + validation_share]).tolist()
+        tests = max(1, below)
+        validations = max(1, held_out - tests)
     # The largest shares allowed, 0.4 and 0.4, could leave nothing to learn from.
     tests, validations = min(tests, max(1, (total - 1) // 2)), min(validations, max(1, (total - 1) // 2))
     if total < 3:
-        tests, validations = 0, total - 1
-    names = [TEST] * tests + [VALIDATION] * validations
-    return dict(zip(ordered, names + [TRAIN] * (total - len(names)), strict=True))
+        tests, validations = 0, max(0, total - 1)
+    counts = [tests, validations, total - tests - validations]
+    return np.repeat(np.array([TEST, VALIDATION, TRAIN], dtype=np.int8), counts)[family]
 
 
 def _position(name: str) -> float:
@@ -264,11 +294,3 @@ class _Union:
     def join(self, a: int, b: int) -> None:
         low, high = sorted((self.root(a), self.root(b)))
         self.parent[high] = low
-
-
-def members(family: Sequence[int]) -> dict[int, list[int]]:
-    """Return the indices in each family, by its root."""
-    grouped: dict[int, list[int]] = defaultdict(list)
-    for index, root in enumerate(family):
-        grouped[root].append(index)
-    return dict(grouped)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import zlib
 from array import array
 from collections.abc import Sequence
 from contextlib import closing
@@ -41,13 +42,13 @@ class Gathered:
     whole:  (N,) whether it is known: that of a regular file within its bounds, which was not changing
     """
 
-    readings: Spool
+    readings: Spool  # compressed
     hashes: npt.NDArray[np.uint8]
     whole: npt.NDArray[np.bool_]
 
     def __getitem__(self, number: int) -> PackedReading:
         """Return what was read from a file."""
-        return PackedReading.from_bytes(self.readings[number])
+        return PackedReading.from_bytes(zlib.decompress(self.readings[number]))
 
     def sha256(self, number: int) -> str | None:
         """Return the hash of a file's content; None where it was not read whole."""
@@ -162,14 +163,18 @@ def _read_fresh(
 
 
 def _failure(outcome: Failure) -> bytes:
-    return PackedReading((), outcome.reason, outcome.detail, {}, None).to_bytes()
+    return _compressed(PackedReading((), outcome.reason, outcome.detail, {}, None))
 
 
 def _read_packed(item: tuple[int, str], config: ReadingConfig) -> tuple[bytes, bytes | None]:
     """Return what was read, and the hash of the bytes that it was read from."""
     reading = read(Path(item[1]), config)
     digest = None if reading.sha256 is None else bytes.fromhex(reading.sha256)
-    return PackedReading.pack(reading).to_bytes(), digest
+    return _compressed(PackedReading.pack(reading)), digest
+
+
+def _compressed(reading: PackedReading) -> bytes:
+    return zlib.compress(reading.to_bytes(), 1)
 
 
 def _most_bytes(config: CorpusConfig) -> int:

@@ -22,8 +22,8 @@ def write(scan: Scan, folder: Path) -> None:
     with replacing(folder / FILES) as temporary, temporary.open("w", encoding="utf-8") as file:
         for entry in scan.file_entries():
             file.write(json.dumps(entry) + "\n")
-    with replacing(folder / SCAN) as temporary:
-        temporary.write_text(json.dumps(scan.summary(), indent=1), encoding="utf-8")
+    with replacing(folder / SCAN) as temporary, temporary.open("w", encoding="utf-8") as file:
+        json.dump(scan.summary(), file, indent=1)
 
 
 def labels(scan_json: Path) -> list[str]:

@@ -4,7 +4,7 @@ Every file is untrusted: it is read in a worker process within the bounds of `Re
 silence: a `Scan` says for each file what became of it. What was read and which pieces are related is cached by
 content and settings, so that a second scan of an unchanged folder reads only hashes.
 
-A folder may hold more than fits in memory. A scan keeps some 400 bytes a file: names, hashes, and a row of facts
+A folder may hold more than fits in memory. A scan keeps some 300 bytes a file: names, hashes, and a row of facts
 for each piece; the music lies in an unnamed file and is unpacked when it is asked for.
 """
 
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any, Generic, TypeVar, overload
@@ -25,6 +25,7 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_music.arrays import let_go
 from seqgan_music.config import CorpusConfig
 from seqgan_music.errors import InputError
 from seqgan_music.music import families, scan_table
@@ -147,6 +148,7 @@ class Scan:
         self._counts: Counter[str] = Counter()
         self._files_with_counts: Counter[str] = Counter()
         self._meters: dict[tuple[str, ...], int] = {}
+        self._reasons: dict[str, int] = {}
         self._tracks: list[str] = []
         self._tracks_taken = 0
         store = Cache(cache)
@@ -158,9 +160,11 @@ class Scan:
         original = self._kinship.copy_of == np.arange(len(self._facts))
         self._kept = np.flatnonzero(original)
         copies = self._facts[~original]
-        skips += [(int(row["file"]), int(row["number"]), DUPLICATE) for row in copies[["file", "number"]]]
-        skips.sort(key=lambda skip: skip[:2])
-        self._skips = skips
+        reason = np.full(len(copies), self._reasons.setdefault(DUPLICATE, len(self._reasons)))
+        skips = np.concatenate([skips, np.stack([copies["file"], copies["number"], reason], 1)])
+        self._skips = skips[np.lexsort((skips[:, 1], skips[:, 0]))]
+        for column in (self._digests, self._keys):
+            let_go(column)
         self._last: tuple[int, ScannedFile] | None = None
         self.files: Sequence[ScannedFile] = Made(len(found.files), self._file)
         self.kept: Sequence[ScannedPiece] = Made(len(self._kept), self._kept_piece)
@@ -188,23 +192,23 @@ class Scan:
     @property
     def qpm(self) -> float:
         """Typical tempo: the median over the pieces, in quarter notes per minute."""
-        return round(median(self._facts["qpm"][self._kept].tolist()), 2) if len(self._kept) else DEFAULT_QPM
+        return round(_median(self._facts["qpm"][self._kept]), 2) if len(self._kept) else DEFAULT_QPM
 
     @property
     def program(self) -> int:
         """The commonest General MIDI instrument (0..127)."""
-        programs = Counter(self._facts["program"][self._kept].tolist())
-        return min(programs, key=lambda program: (-programs[program], program), default=0)
+        programs, counts = np.unique(self._facts["program"][self._kept], return_counts=True)
+        return int(programs[counts.argmax()]) if len(programs) else 0
 
     def skipped(self) -> Iterator[tuple[str, str, str]]:
         """Yield (label, reason, detail) of each file, or piece of a file, that is not used."""
-        for number, part, _ in self._skips:
+        for number, part, _ in self._each_skip():
             yield self._skip(number, part)
 
     def check(self) -> None:
         """Raise InputError where there is too little to learn from, saying what there is and why not more."""
         if len(self.kept) < self.config.min_pieces:
-            reasons = Counter(reason for _, _, reason in self._skips)
+            reasons = Counter(reason for _, _, reason in self._each_skip())
             why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(4))
             raise InputError(
                 f"{shown(self.folder)}: {_plural(len(self.files), 'music file')} found, "
@@ -226,8 +230,7 @@ class Scan:
 
     def summary(self) -> dict[str, Any]:
         """Return all but the files one by one as plain values: what `scan.json` holds."""
-        facts = {name: self._facts[name][self._kept].tolist() for name in _SUMMED}
-        meters = list(self._meters)
+        facts = self._facts[self._kept]
         return {
             "folder": shown(self.folder),
             "written": self.written,
@@ -238,20 +241,20 @@ class Scan:
                 "pieces": len(self.kept),
                 "skipped": len(self._skips),
                 "different_tunes": self._different,
-                "notes": sum(facts["notes"]),
-                "beats": round(sum(facts["beats"]), 3),
-                "seconds": round(sum(facts["seconds"]), 3),
-                "onsets": sum(facts["onsets"]),
-                "chords": sum(facts["chords"]),
-                "lowest": min(facts["lowest"], default=None),
-                "highest": max(facts["highest"], default=None),
+                "notes": int(facts["notes"].sum()),
+                "beats": round(math.fsum(facts["beats"]), 3),
+                "seconds": round(math.fsum(facts["seconds"]), 3),
+                "onsets": int(facts["onsets"].sum()),
+                "chords": int(facts["chords"].sum()),
+                "lowest": int(facts["lowest"].min()) if len(facts) else None,
+                "highest": int(facts["highest"].max()) if len(facts) else None,
                 "other_files": sum(self.found.others.values()),
                 "resource_forks": self.found.resource_forks,
             },
             "typical": {"qpm": self.qpm, "program": self.program},
             "notes_a_piece": _spread(facts["notes"]),
-            "meters": dict(Counter(chain.from_iterable(meters[kind] for kind in facts["meters"])).most_common()),
-            "reasons": dict(Counter(reason for _, _, reason in self._skips).most_common()),
+            "meters": dict(self._count_meters(facts["meters"]).most_common()),
+            "reasons": dict(Counter(reason for _, _, reason in self._each_skip()).most_common()),
             "examples": self._examples(),
             "counts": dict(self._counts.most_common()),
             "files_with_counts": dict(self._files_with_counts.most_common()),
@@ -282,12 +285,17 @@ class Scan:
 
     def _look(
         self, digests: Column, keys: Column
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], list[tuple[int, int, str]]]:
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return a row of facts for each piece with enough notes, each file's first, and (file, piece, why not).
 
-        The columns take what tells each such piece from others, and its `families.family_key`.
+        The columns take what tells each such piece from others, and its `families.family_key`. A piece of -1 is all
+        of its file; why not is a number in `_reasons`.
         """
-        rows, starts, skips, count = bytearray(), array("q", [0]), [], 0
+        rows, starts, skips, count = bytearray(), array("q", [0]), array("q"), 0
+
+        def skip(number: int, part: int, reason: str) -> None:
+            skips.extend((number, part, self._reasons.setdefault(reason, len(self._reasons))))
+
         for number, name in enumerate(self.found.files):
             reading = self._gathered[number]
             self._counts.update(reading.counts)
@@ -297,17 +305,21 @@ class Scan:
                 if self._tracks_taken <= scan_table.EXAMPLES:
                     self._tracks.append(f"{shown(name)}: {reading.track}")
             if not reading.pieces and reading.reason is not None:
-                skips.append((number, -1, reading.reason))
+                skip(number, -1, reading.reason)
             for part, packed in enumerate(reading.pieces):
                 if packed.facts.notes < self.config.min_notes:
-                    skips.append((number, part, TOO_FEW_NOTES))
+                    skip(number, part, TOO_FEW_NOTES)
                 else:
                     rows += self._row(number, part, packed)
                     digests.extend(np.frombuffer(bytes.fromhex(packed.digest), dtype=np.uint8))
                     keys.extend(np.frombuffer(bytes.fromhex(families.family_key(packed.tuned)), dtype=np.uint8))
                     count += 1
             starts.append(count)
-        return np.frombuffer(rows, dtype=_FACTS), np.array(starts, dtype=np.int64), skips
+        return (
+            np.frombuffer(rows, dtype=_FACTS),
+            np.frombuffer(starts, dtype=np.int64),
+            np.array(skips, dtype=np.int64).reshape(-1, 3),
+        )
 
     def _row(self, number: int, part: int, packed: PackedPiece) -> bytes:
         facts = packed.facts
@@ -331,9 +343,9 @@ class Scan:
         name = key("kinship", hashlib.sha256(self._digests.data).hexdigest())
         stored = store.get([name]).get(name)
         if stored is not None:
-            return families.Kinship.from_json(json.loads(stored))
+            return families.Kinship.from_bytes(stored)
         result = families.kinship(self._all_notes(), store.folder)
-        store.put({name: json.dumps(result.to_json()).encode()})
+        store.put({name: result.to_bytes()})
         return result
 
     def _all_notes(self) -> Iterator[families.Array]:
@@ -386,6 +398,21 @@ class Scan:
         row = self._facts[self._kept[index]]
         return self._file(int(row["file"])).pieces[int(row["number"])]
 
+    def _each_skip(self) -> Iterator[tuple[int, int, str]]:
+        """Yield (file, piece or -1, reason) of what is not used."""
+        reasons = list(self._reasons)
+        for number, part, reason in self._skips:
+            yield int(number), int(part), reasons[reason]
+
+    def _count_meters(self, kinds: npt.NDArray[np.int32]) -> Counter[str]:
+        """Return how many of the pieces with these sequences of meters have each meter, as they come."""
+        named, first, counts = np.unique(kinds, return_index=True, return_counts=True)
+        meters, found = list(self._meters), Counter[str]()
+        for place in np.argsort(first).tolist():
+            for meter in meters[named[place]]:
+                found[meter] += int(counts[place])
+        return found
+
     def _skip(self, number: int, part: int) -> tuple[str, str, str]:
         file = self._file(number)
         of = file if part < 0 else file.pieces[part]
@@ -395,15 +422,12 @@ class Scan:
     def _examples(self) -> dict[str, list[list[str]]]:
         """Return the first few files or pieces that each reason kept out, as [label, detail]."""
         found: dict[str, list[list[str]]] = {}
-        for number, part, reason in self._skips:
+        for number, part, reason in self._each_skip():
             some = found.setdefault(reason, [])
             if len(some) < scan_table.EXAMPLES:
                 label, _, detail = self._skip(number, part)
                 some.append([label, detail])
         return found
-
-
-_SUMMED = ("notes", "beats", "seconds", "onsets", "chords", "lowest", "highest", "meters")
 
 
 def scan(
@@ -485,8 +509,16 @@ def _file_json(file: ScannedFile) -> dict[str, Any]:
     }
 
 
-def _spread(values: Sequence[int]) -> dict[str, float] | None:
-    return {"median": median(values), "least": min(values), "most": max(values)} if values else None
+def _spread(values: npt.NDArray[np.int32]) -> dict[str, float] | None:
+    if not len(values):
+        return None
+    return {"median": _median(values), "least": int(values.min()), "most": int(values.max())}
+
+
+def _median(values: npt.NDArray[Any]) -> float:
+    """Return what `statistics.median` does, of an array that is not empty."""
+    middle: float = median(np.sort(values)[(len(values) - 1) // 2 : len(values) // 2 + 1].tolist())
+    return middle
 
 
 def _plural(count: int, noun: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 import threading
 import weakref
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -94,7 +93,7 @@ class _Growing:
 
 
 class Spool:
-    """Byte strings by number, 0 to `count` - 1, put in any order and read as often as needed; compressed."""
+    """Byte strings by number, 0 to `count` - 1, put in any order and read as often as needed."""
 
     def __init__(self, count: int, folder: Path | None = None) -> None:
         self._bytes = _Growing(folder)
@@ -107,8 +106,7 @@ class Spool:
 
     def put(self, number: int, data: bytes) -> None:
         """Keep a string. Raises OutputError where there is no space."""
-        packed = zlib.compress(data, 1)
-        self._starts[number], self._lengths[number] = self._bytes.append(packed), len(packed)
+        self._starts[number], self._lengths[number] = self._bytes.append(data), len(data)
 
     def __contains__(self, number: int) -> bool:
         """Say whether a string was put there."""
@@ -118,7 +116,7 @@ class Spool:
         """Return a string. Raises KeyError where none was put."""
         if self._starts[number] < 0:
             raise KeyError(number)
-        return zlib.decompress(self._bytes.read(int(self._starts[number]), int(self._lengths[number])))
+        return self._bytes.read(int(self._starts[number]), int(self._lengths[number]))
 
 
 class Column:

@@ -54,6 +54,7 @@ class EventTokenizer(ABC, Generic[L, E, G]):
         self.vocabulary = layout.names
         self.start_id = len(self.vocabulary)
         self.end_id: int | None = layout.end_of_piece
+        self._last: tuple[Piece, tuple[list[E], list[Span], Counter[str]]] | None = None
 
     def normalise(self, piece: Piece) -> tuple[Piece, Counter[str]]:
         """Return the piece on this grid, and what was changed or lost, counted by reason.
@@ -63,8 +64,8 @@ class EventTokenizer(ABC, Generic[L, E, G]):
         the second begins; of two that begin together, the longer stays. The result has the default tempo,
         program 0 and no name: those are not in the tokens, and the caller puts them back.
         """
-        events, spans, changed = self._prepare(piece)
-        return self._piece(events, [(span.start, span.meter) for span in spans]), changed
+        events, spans, changed = self._prepared(piece)
+        return self._piece(events, [(span.start, span.meter) for span in spans]), Counter(changed)
 
     def decode(self, ids: Sequence[int]) -> Decoded:
         """Return the piece of any ids. What the grammar does not allow is dropped, counted by kind of token.
@@ -148,6 +149,13 @@ class EventTokenizer(ABC, Generic[L, E, G]):
         for token in ids:
             grammar.advance(token)
         return grammar
+
+    def _prepared(self, piece: Piece) -> tuple[list[E], list[Span], Counter[str]]:
+        """Return what `_prepare` gives; the last is kept: who encodes a piece asks what was changed in it, too."""
+        last = self._last  # another thread may put its own there
+        if last is None or last[0] is not piece:
+            last = self._last = piece, self._prepare(piece)
+        return last[1]
 
     @abstractmethod
     def _prepare(self, piece: Piece) -> tuple[list[E], list[Span], Counter[str]]:

@@ -69,7 +69,7 @@ class Ensemble(EventTokenizer[EnsembleLayout, Voiced, EnsembleGrammar]):
 
     def encode(self, piece: Piece) -> list[list[int]]:
         """Return the piece as one row of ids, or no row where it has no notes."""
-        events, spans, _ = self._prepare(piece)
+        events, spans, _ = self._prepared(piece)
         if not events:
             return []
         tuned = [event[1] for instrument, event in events if instrument != DRUMS]

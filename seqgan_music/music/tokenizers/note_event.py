@@ -68,7 +68,7 @@ class NoteEvent(EventTokenizer[Layout, Event, NoteEventGrammar]):
 
     def encode(self, piece: Piece) -> list[list[int]]:
         """Return the piece as one row of ids, or no row where it has no notes."""
-        events, spans, _ = self._prepare(piece)
+        events, spans, _ = self._prepared(piece)
         if not events:
             return []
         key = best_key([event[1] for event in events], self.layout) if self.options.keys else 0

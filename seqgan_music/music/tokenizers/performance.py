@@ -66,7 +66,7 @@ class Performance(EventTokenizer[PerformanceLayout, Event, PerformanceGrammar]):
 
     def encode(self, piece: Piece) -> list[list[int]]:
         """Return the piece as one row of ids, or no row where it has no notes."""
-        events, _, _ = self._prepare(piece)
+        events, _, _ = self._prepared(piece)
         return [[*written(self.layout, events), self.layout.end_of_piece]] if events else []
 
     def filling(self, ids: Sequence[int]) -> PerformanceFilling:
