@@ -71,21 +71,12 @@ def load_training(run: Path, tokenizer: Tokenizer) -> Index:
 
     Memory is bounded: what there is of it for each piece is a name.
     """
-    from tqdm import tqdm
-
     from seqgan_music.music import corpus
-    from seqgan_music.music.cache import user_folder
-    from seqgan_music.music.metrics.originality import Index
-    from seqgan_music.tokenset import Splits
+    from seqgan_music.music.copies import training_index
 
     if not (run / "tokens.npz").exists():
         raise RunError(f"{run} does not hold the music that it learnt from: --max-copy needs a run that does.")
-    train = Splits.load(run / "tokens.npz").train
-    names = corpus.labels(run / "scan.json")
-    music = corpus.each_piece(train, tokenizer, names)
-    # Of a thousand tunes it takes two seconds, of very many minutes.
-    shown = tqdm(music, "training music", len(train), unit=" rows", leave=False, disable=None, delay=3)
-    return Index(shown, ticks_per_beat=tokenizer.ticks_per_beat, folder=user_folder())
+    return training_index(run / "tokens.npz", tokenizer, corpus.labels(run / "scan.json"))
 
 
 def typical(run: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -105,9 +106,10 @@ class Ground:
         for part, data in (("training", splits.train), ("test", self.test), ("validation", other)):
             if not len(data):
                 raise RunError(f"The {part} split of this run is empty. Train with more pieces.")
-        train = corpus.pieces(splits.train, tokenizer, names)
-        self.index = Index(train)
-        self.scaling = Scaling.of(feature_table([w for piece in train for w in windows(piece)][:_MOST_SCALED]))
+        known, tables = corpus.piece_names(splits.train, names), corpus.each_table(splits.train, tokenizer)
+        self.index = Index.of_tables(tables, known, tokenizer.ticks_per_beat)
+        cut = (window for piece in corpus.each_piece(splits.train, tokenizer) for window in windows(piece))
+        self.scaling = Scaling.of(feature_table(list(islice(cut, _MOST_SCALED))))
         self.length = min(MOST_TOKENS, int(max(self.test.lengths.max(), other.lengths.max())))
         real = self.prepare(_all(self.test), owners(self.test))
         self.other = self.prepare(_all(other), owners(other))

@@ -19,22 +19,25 @@ The figures, all of the longest run that begins at each note:
   not in the set. People borrow too: up to 0.05 is what they do, more is copying. After the originality report of
   Yin et al. 2022.
 
-The set is held as suffix arrays, in at most 34 bytes a note. A large one is cut between pieces into parts that lie
+The set is held as suffix arrays, in at most 30 bytes a note. A large one is cut between pieces into parts that lie
 in unnamed files, so that memory is that of making one part, however large the set is. No run leads from piece to
 piece: the longest of all is the longest of the parts'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_music import arrays
 from seqgan_music.music.metrics.suffixes import SuffixArray, in_file
-from seqgan_music.music.notes import TICKS_PER_BEAT, Meter, Note, Piece
+from seqgan_music.music.note_tables import NoteTable, of_pieces
+from seqgan_music.music.notes import TICKS_PER_BEAT, Piece
 
 Ints = npt.NDArray[np.int64]
 
@@ -43,7 +46,8 @@ NOVELTY = (4, 8, 12)
 PERCENTILE = 95.0
 
 _LONGEST_TICKS = 2**24 - 1  # longer waits and durations are taken as this
-_TOGETHER = 1_000_000  # notes of a part
+TOGETHER = 1_000_000
+"""Notes of a part."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Index:
         names: Sequence[str] = (),
         *,
         ticks_per_beat: int | None = None,
-        together: int = _TOGETHER,
+        together: int = TOGETHER,
         folder: Path | None = None,
     ) -> None:
         """A set of more than `together` notes has files in `folder`. Raises OutputError where there is no space."""
@@ -94,26 +98,56 @@ class Index:
             pieces = list(pieces)
             ticks_per_beat = min((piece.ticks_per_beat for piece in pieces), default=TICKS_PER_BEAT)
         self.ticks_per_beat = ticks_per_beat
-        self.names: list[str] = []
-        self._bars: list[_Bars] = []
-        self._parts: list[_Part] = []
-        bars: dict[_Bars, _Bars] = {}
-        waiting: list[Ints] = []
-        count = 0
+        self.names = list(names)
+        self._parts = list(_parts(self._tables(pieces), ticks_per_beat, together, folder))
+
+    @classmethod
+    def of_tables(
+        cls,
+        tables: Iterable[NoteTable],
+        names: Sequence[str],
+        ticks_per_beat: int,
+        *,
+        together: int = TOGETHER,
+        folder: Path | None = None,
+    ) -> Index:
+        """Return the index of all rows of the tables, each a piece, in their order."""
+        index = cls((), names, ticks_per_beat=ticks_per_beat)
+        index._parts = list(_parts(tables, ticks_per_beat, together, folder))
+        return index
+
+    def _tables(self, pieces: Iterable[Piece]) -> Iterator[NoteTable]:
         for number, piece in enumerate(pieces):
-            self.names.append(
-                (names[number] if number < len(names) else piece.name) or f"training piece {number + 1}"
-            )
-            own = _Bars(piece.ticks_per_beat, piece.meters)
-            self._bars.append(bars.setdefault(own, own))
-            notes = _ordered(piece, ticks_per_beat)
-            if count and count + len(notes) > together:
-                self._parts.append(_Part(waiting, number).in_files(folder))
-                waiting, count = [], 0
-            waiting.append(notes)
-            count += len(notes)
-        last = _Part(waiting, len(self.names))
-        self._parts.append(last.in_files(folder) if self._parts else last)
+            if number >= len(self.names):
+                self.names.append(piece.name)
+            self.names[number] = self.names[number] or f"training piece {number + 1}"
+            yield of_pieces([piece])
+
+    def save(self, path: Path) -> None:
+        """Write all but the names to a file. Raises OutputError."""
+        values = {
+            f"{number}.{name}": value
+            for number, part in enumerate(self._parts)
+            for name, value in part.arrays().items()
+        }
+        arrays.write(path, {"ticks_per_beat": np.array(self.ticks_per_beat), **values})
+
+    @classmethod
+    def load(cls, path: Path, names: Sequence[str]) -> Index:
+        """Return what `save` wrote, read from the file as it is used. Raises one of `arrays.DAMAGE`."""
+        found = arrays.read(path, mapped=None)
+        index = cls((), names, ticks_per_beat=int(found.pop("ticks_per_beat")))
+        count = 1 + max(int(name.partition(".")[0]) for name in found)
+        index._parts = [
+            _Part({name.partition(".")[2]: value for name, value in found.items() if name.startswith(f"{number}.")})
+            for number in range(count)
+        ]
+        return index
+
+    @property
+    def large(self) -> bool:
+        """Whether it took so long to make that it is worth a file."""
+        return len(self._parts) > 1
 
     def __len__(self) -> int:
         """Number of notes in the set."""
@@ -125,87 +159,117 @@ class Index:
         Runs of `most` notes and more need not be told apart, which saves time. All pieces are looked up at once,
         which is much faster than one after the other.
         """
-        notes = [_ordered(piece, self.ticks_per_beat) for piece in pieces]
-        links, longest = _text(notes), np.zeros(sum(map(len, notes)), dtype=np.int64)
+        notes, counts = self._notes(pieces)
+        links, longest = _text(notes, counts), np.zeros(len(notes), dtype=np.int64)
         for part in self._parts:
             longest = np.maximum(longest, part.match(links, most)[0])
-        return _split(longest, notes)
+        return _split(longest, counts)
 
     def longest_runs(self, pieces: Sequence[Piece]) -> list[CopiedRun | None]:
         """Return the longest run of each piece, the first of equals; None where no two notes are in the set."""
-        notes = [_ordered(piece, self.ticks_per_beat) for piece in pieces]
-        links = _text(notes)
+        notes, counts = self._notes(pieces)
+        links = _text(notes, counts)
         found: list[tuple[int, int, _Place]] = [(1, 0, _Place(0, 0, 0))] * len(pieces)  # notes, start, place
         for part in self._parts:
             lengths, suffixes = part.match(links, None)
             for index, (some, theirs) in enumerate(
-                zip(_split(lengths, notes), _split(suffixes, notes), strict=True)
+                zip(_split(lengths, counts), _split(suffixes, counts), strict=True)
             ):
                 start = int(some.argmax()) if len(some) else 0
                 # Of equals the first in the piece, then the first in the set.
                 if len(some) and (-some[start], start) < (-found[index][0], found[index][1]):
                     found[index] = int(some[start]), start, part.place(theirs[start])
         return [
-            None if best[0] < 2 else self._run(piece, some, *best)
-            for piece, some, best in zip(pieces, notes, found, strict=True)
+            None if best[0] < 2 else self._run(some, *best)
+            for some, best in zip(_split(notes, counts), found, strict=True)
         ]
 
     def longest_run(self, piece: Piece) -> CopiedRun | None:
         """Return the longest run of a piece, the first of equals; None where no two notes are in the set."""
         return self.longest_runs([piece])[0]
 
-    def _run(self, piece: Piece, notes: Ints, length: int, start: int, place: _Place) -> CopiedRun:
+    def _notes(self, pieces: Sequence[Piece]) -> tuple[Ints, Ints]:
+        """(M, 4): the notes of all pieces as in `_rounded`, and (pieces,) how many each has."""
+        some = [_rounded(of_pieces([piece]), self.ticks_per_beat) for piece in pieces]
+        return np.concatenate([np.zeros((0, 4), dtype=np.int64), *some]), np.array([len(one) for one in some], int)
+
+    def _run(self, notes: Ints, length: int, start: int, place: _Place) -> CopiedRun:
+        name = self.names[place.piece] if place.piece < len(self.names) else ""
         return CopiedRun(
             notes=length,
             start_note=start,
-            start_bar=_Bars(piece.ticks_per_beat, piece.meters).number(int(notes[start, 3])),
-            source=self.names[place.piece],
+            start_bar=int(notes[start, 3]) + 1,
+            source=name or f"training piece {place.piece + 1}",
             source_piece=place.piece,
-            source_bar=self._bars[place.piece].number(place.onset),
+            source_bar=place.bar + 1,
             transposed=int(notes[start, 1]) - place.pitch,
         )
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a note stands in the set: the piece, the onset on its own grid, the pitch."""
+    """Where a note stands in the set: the piece, the bar, the pitch; the first two from 0."""
 
     piece: int
-    onset: int
+    bar: int
     pitch: int
 
 
-@dataclass(frozen=True)
-class _Bars:
-    """What tells the bars of a piece."""
-
-    ticks_per_beat: int
-    meters: tuple[Meter, ...]
-
-    def number(self, onset: int) -> int:
-        """Return the number of the bar (from 1) that a tick lies in."""
-        return sum(1 for _ in Piece((Note(onset, 60, 1),), self.ticks_per_beat, self.meters).bars())
+def _parts(tables: Iterable[NoteTable], ticks_per_beat: int, together: int, folder: Path | None) -> Iterator[_Part]:
+    """Yield the parts of a set, one of them in memory at a time where there are several."""
+    waiting: list[Ints] = []
+    counts: list[Ints] = []
+    begun = first = held = 0
+    for table in tables:
+        notes = _rounded(table, ticks_per_beat)
+        if held and held + len(notes) > together:
+            yield _Part.of(waiting, counts, first).in_files(folder)
+            begun, first, held = begun + 1, first + sum(map(len, counts)), 0
+            waiting, counts = [], []
+        waiting.append(notes)
+        counts.append(table.counts)
+        held += len(notes)
+    last = _Part.of(waiting, counts, first)
+    yield last.in_files(folder) if begun else last
 
 
 class _Part:
-    """Successive pieces of the set, the last of which is followed by piece `end`."""
+    """Successive pieces of the set."""
 
-    def __init__(self, notes: Sequence[Ints], end: int) -> None:
-        self._starts = np.cumsum([0, *map(len, notes)])  # (pieces + 1,) where the notes of each piece begin
-        self._number = end - len(notes)
+    def __init__(self, values: Mapping[str, npt.NDArray[Any]]) -> None:
+        """`values` is what `arrays` gives."""
+        self._first = int(values["first"])
+        self._starts = values["starts"]
+        """(pieces + 1,): where the notes of each piece begin."""
+        self._bars, self._pitches = values["bars"], values["pitches"]
+        self._suffixes = SuffixArray(*(values[name] for name in SuffixArray.ARRAYS))
+
+    @classmethod
+    def of(cls, notes: Sequence[Ints], counts: Sequence[Ints], first: int) -> _Part:
+        """Return the part of the pieces from number `first` on, given their notes (M, 4) and how many each has."""
         whole = np.concatenate([np.zeros((0, 4), dtype=np.int64), *notes])
-        self._onsets: npt.NDArray[np.integer] = whole[:, 3].copy()
-        self._pitches: npt.NDArray[np.integer] = whole[:, 1].astype(np.int16)
-        self._suffixes = SuffixArray(_text(notes))
+        each = np.concatenate([np.zeros(0, dtype=np.int64), *counts])
+        return cls(
+            {
+                "first": np.array(first),
+                "starts": np.cumsum([0, *each]),
+                "bars": whole[:, 3].astype(np.int32),
+                "pitches": whole[:, 1].astype(np.int16),
+                **SuffixArray.of(_text(whole, each)).arrays(),
+            }
+        )
 
     def __len__(self) -> int:
         return len(self._suffixes)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all that it is made of."""
+        own = {"starts": self._starts, "bars": self._bars, "pitches": self._pitches}
+        return {"first": np.array(self._first), **own, **self._suffixes.arrays()}
+
     def in_files(self, folder: Path | None) -> _Part:
-        """Keep it in unnamed files in a folder, and return it. Raises OutputError where there is no space."""
-        self._onsets, self._pitches = in_file(self._onsets, folder), in_file(self._pitches, folder)
-        self._suffixes.put_into_files(folder)
-        return self
+        """Return it in unnamed files in a folder. Raises OutputError where there is no space."""
+        return _Part({k: in_file(value, folder) if value.ndim else value for k, value in self.arrays().items()})
 
     def match(self, links: Ints, most: int | None) -> tuple[Ints, Ints]:
         """Return the longest runs (M,), in notes, and the suffixes (M, 2) that begin so; see `_text`."""
@@ -216,7 +280,7 @@ class _Part:
         """Return where the first of the suffixes (2,) begins."""
         place = self._suffixes.place(suffixes)
         piece = int(np.searchsorted(self._starts, place, side="right")) - 1
-        return _Place(self._number + piece, int(self._onsets[place]), int(self._pitches[place]))
+        return _Place(self._first + piece, int(self._bars[place]), int(self._pitches[place]))
 
 
 def novelty(runs: Sequence[Ints], n: int) -> float:
@@ -241,32 +305,32 @@ def copied_share(longest: Sequence[int] | Ints, limit: int) -> float:
     return float((np.asarray(longest) > limit).mean()) if len(longest) else float("nan")
 
 
-def _ordered(piece: Piece, ticks_per_beat: int) -> Ints:
-    """(n, 4): onset, pitch, duration on the grid asked for, halves up, and the onset on the piece's own."""
-    notes = np.array([(n.onset, n.pitch, n.duration) for n in piece.tuned.notes], dtype=np.int64).reshape(-1, 3)
-    own = notes[:, 0]
+def _rounded(table: NoteTable, ticks_per_beat: int) -> Ints:
+    """(M, 4): onset, pitch and duration on the grid asked for, halves up, and the bar, row by row in order."""
+    own = table.ticks_per_beat
     onset, end = (
-        (2 * ticks * ticks_per_beat + piece.ticks_per_beat) // (2 * piece.ticks_per_beat)
-        for ticks in (own, own + notes[:, 2])
+        (2 * ticks * ticks_per_beat + own) // (2 * own) for ticks in (table.onset, table.onset + table.duration)
     )
-    columns = [onset, notes[:, 1], np.maximum(1, end - onset), own]
-    return np.stack(columns, 1)[np.lexsort((columns[2], columns[1], columns[0]))]
+    columns = [onset, table.pitch, np.maximum(1, end - onset), table.bar]
+    return np.stack(columns, 1)[np.lexsort((columns[2], columns[1], columns[0], table.row))]
 
 
-def _text(pieces: Sequence[Ints]) -> Ints:
-    """(M,): the links of all pieces, notes (n, 4) each; in place of a last note's link a number of its own."""
-    own = [np.array([-1 - number])[: len(notes)] for number, notes in enumerate(pieces)]
-    links = [part for notes, end in zip(pieces, own, strict=True) for part in (_links(notes), end)]
-    return np.concatenate([np.zeros(0, dtype=np.int64), *links])
+def _text(notes: Ints, counts: Ints) -> Ints:
+    """(M,): the links of the notes (M, 4) of pieces; in place of a last note's link a number of its own."""
+    links = np.zeros(len(notes), dtype=np.int64)
+    links[:-1] = _links(notes)
+    last = np.cumsum(counts)[counts > 0] - 1
+    links[last] = -1 - np.flatnonzero(counts)
+    return links
 
 
-def _split(values: Ints, pieces: Sequence[Ints]) -> list[Ints]:
+def _split(values: Ints, counts: Ints) -> list[Ints]:
     """What holds for all notes (M, ...) -> for those of each piece."""
-    return np.split(values, np.cumsum([len(notes) for notes in pieces])[:-1]) if len(pieces) else []
+    return np.split(values, np.cumsum(counts)[:-1]) if len(counts) else []
 
 
 def _links(notes: Ints) -> Ints:
-    """(n - 1,): the link from each note (n, 4) to the next as one number, 0 or more."""
+    """(n - 1,): the link from each note (n, 4) to the next as one number, 0 or more inside a piece."""
     duration = np.minimum(notes[:-1, 2], _LONGEST_TICKS)
     interval, wait = np.diff(notes[:, 1]), np.minimum(np.diff(notes[:, 0]), _LONGEST_TICKS)
     links: Ints = duration << 33 | wait << 9 | interval + 256

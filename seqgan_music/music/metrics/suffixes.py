@@ -19,23 +19,30 @@ Array = npt.NDArray[np.integer]
 class SuffixArray:
     """The suffixes of a text (N,) in order. Symbols of 0 or more can be looked up; no two others are equal."""
 
-    def __init__(self, text: Ints) -> None:
-        self._symbols: Array
-        self._symbols, ranks = np.unique(text, return_inverse=True)
-        self._suffixes: Array
-        self._ranks: Array
-        self._suffixes, self._ranks = _sorted(ranks)
-        # Suffixes that begin with symbol k are those from _first[k] to before _first[k + 1].
-        self._first: Array = np.searchsorted(ranks[self._suffixes], np.arange(len(self._symbols) + 1))
+    ARRAYS = ("symbols", "suffixes", "ranks", "begins")
+    """Names of all that it is made of."""
+
+    def __init__(self, symbols: Array, suffixes: Array, ranks: Array, begins: Array) -> None:
+        self._symbols, self._suffixes, self._ranks = symbols, suffixes, ranks
+        # Suffixes that begin with symbol k are those from _begins[k] to before _begins[k + 1].
+        self._begins = begins
+
+    @classmethod
+    def of(cls, text: Ints) -> SuffixArray:
+        """Return that of a text."""
+        symbols, numbers = np.unique(text, return_inverse=True)
+        suffixes, ranks = _sorted(numbers)
+        begins = np.searchsorted(numbers[suffixes], np.arange(len(symbols) + 1))
+        return cls(symbols, suffixes, ranks, begins)
+
+    def arrays(self) -> dict[str, Array]:
+        """Return all that it is made of."""
+        values = (self._symbols, self._suffixes, self._ranks, self._begins)
+        return dict(zip(self.ARRAYS, values, strict=True))
 
     def __len__(self) -> int:
         """Number of symbols."""
         return len(self._suffixes)
-
-    def put_into_files(self, folder: Path | None) -> None:
-        """Keep it in unnamed files in a folder instead of memory. Raises OutputError where there is no space."""
-        for name in ("_symbols", "_suffixes", "_ranks", "_first"):
-            setattr(self, name, in_file(getattr(self, name), folder))
 
     def match(self, text: Ints, most: int | None) -> tuple[Ints, Ints]:
         """Return how many symbols (M,) match from each of a text (M,) on, and the suffixes (M, 2) that begin so.
@@ -46,8 +53,8 @@ class SuffixArray:
             return np.zeros(len(text), dtype=np.int64), np.zeros((len(text), 2), dtype=np.int64)
         ranks = np.minimum(np.searchsorted(self._symbols, text), len(self._symbols) - 1)
         known = (text >= 0) & (self._symbols[ranks] == text)
-        low = np.where(known, self._first[ranks], 0)
-        high = np.where(known, self._first[ranks + 1], 0)
+        low = np.where(known, self._begins[ranks], 0)
+        high = np.where(known, self._begins[ranks + 1], 0)
         return self._match(low, high, len(self) if most is None else most)
 
     def place(self, suffixes: Ints) -> int:
