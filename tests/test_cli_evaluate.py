@@ -237,8 +237,8 @@ def test_the_critic_is_a_row_and_a_choice(command: Command, run: Path, monkeypat
     assert "particles" not in without["chosen"]
     assert result.lacks_critic(run)
     assert command("evaluate", run, *QUICK, "--critic", "-3")[0] == 2
-    # Of long pieces it takes so long that it has to be asked for.
-    monkeypatch.setattr(evaluation, "_MOST_READ_AGAIN", 1.0)
+    # Of many or long pieces it takes so long that it has to be asked for.
+    monkeypatch.setattr(evaluation, "_MOST_WRITTEN", 1.0)
     if chosen["name"] == "mle":
         patient = evaluated()
         assert patient["chosen"]["particles"] is None

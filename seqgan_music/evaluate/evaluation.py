@@ -19,7 +19,6 @@ import numpy as np
 
 from seqgan_music import __version__, run_folders
 from seqgan_music import config as configs
-from seqgan_music.compose.side_by_side import BLOCK
 from seqgan_music.config import Config
 from seqgan_music.critic.judging import critic_of, knows
 from seqgan_music.critic.source import PARTICLES, CriticSource, check_particles
@@ -40,8 +39,8 @@ from seqgan_music.music.tokenizers import Tokenizer
 from seqgan_music.tokenset import Splits, TokenSet
 
 _COPIES_TOLD = 5
-_MOST_READ_AGAIN = 15e6
-"""Ids that the critic reads for a row unless it is asked for: two or three minutes of one core."""
+_MOST_WRITTEN = 4e6
+"""Ids that the critic's particles write for a row unless it is asked for: six or seven minutes of one core."""
 
 Show = Callable[[str], None]
 Document = dict[str, Any]
@@ -340,19 +339,18 @@ def evaluate(
 def add_critic(found: Evaluation, particles: int | None = None, *, show: Show = _quietly) -> None:
     """Add what the chosen phase writes with the run's critic and so many particles; choose whether `sample` does.
 
-    None is 8, and nothing is added where pieces are so long that it would take many minutes. What the critic keeps
-    is less diverse than what is plainly drawn: the temperatures are those from 1 up. Raises RunError where the run
-    has no critic of that phase.
+    None is 8, and nothing is added where pieces are so many or long that it would take many minutes. What the
+    critic keeps is less diverse than what is plainly drawn: the temperatures are those from 1 up. Raises RunError
+    where the run has no critic of that phase.
     """
     (folder,), choice = found.runs, found.chosen
     assert choice is not None
     if particles is None:
         particles = PARTICLES
-        if _read_again(found.ground, particles) > _MOST_READ_AGAIN:
+        lengths = np.minimum(found.ground.test.lengths, found.ground.length)
+        if particles * found.ground.count * float(lengths.mean()) > _MOST_WRITTEN:
             choice["particles"] = None
-            choice["why"] += (
-                "; its critic was not tried, which takes long on such long pieces (evaluate --critic 8)"
-            )
+            choice["why"] += "; its critic was not tried, so many or long are the pieces (evaluate --critic 8)"
             return
     started, run = time.perf_counter(), Opened.of(folder)
     phase = next(one for one in run.phases if one.checkpoint == choice["checkpoint"])
@@ -371,12 +369,6 @@ def add_critic(found: Evaluation, particles: int | None = None, *, show: Show = 
     if helps:
         found.copies = _longest_copies(found.ground, name, material)
     found.seconds += time.perf_counter() - started
-
-
-def _read_again(ground: Ground, particles: int) -> float:
-    """Return how many ids the critic has to read for a row: every particle's, anew after each block."""
-    lengths = np.minimum(ground.test.lengths.astype(np.float64), ground.length)
-    return particles * ground.count * float(np.square(lengths).mean()) / (2 * BLOCK)
 
 
 def compare(folders: Sequence[Path], options: Options, *, show: Show = _quietly) -> Evaluation:

@@ -9,7 +9,7 @@ Laws, tested for every file of this folder:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -48,6 +48,52 @@ class Grammar(Protocol):
     def advance(self, token: int) -> None:
         """Take one id. Ids that are not allowed are ignored."""
         ...
+
+
+class Reader(Protocol):
+    """A row of ids that is read some at a time, and what `decode` makes of it so far."""
+
+    def copy(self) -> Reader:
+        """Return another that goes its own way from here."""
+        ...
+
+    def read(self, ids: Iterable[int]) -> None:
+        """Go on with these ids."""
+        ...
+
+    def count(self) -> int:
+        """Return the number of notes of the piece so far."""
+        ...
+
+    def piece(self, bars: int | None = None) -> Piece:
+        """Return the piece so far. With `bars` it may lack notes that are over before its last so many bars.
+
+        These end with the bar of the last onset, drums apart.
+        """
+        ...
+
+
+class WholeReader:
+    """The reader of a tokenizer that decodes a row at once, quickly."""
+
+    def __init__(self, decode: Callable[[Sequence[int]], Decoded], ids: Iterable[int] = ()) -> None:
+        self._decode, self._ids = decode, list(ids)
+
+    def copy(self) -> WholeReader:
+        """Return another that goes its own way from here."""
+        return WholeReader(self._decode, self._ids)
+
+    def read(self, ids: Iterable[int]) -> None:
+        """Go on with these ids."""
+        self._ids += ids
+
+    def count(self) -> int:
+        """Return the number of notes of the piece so far."""
+        return len(self.piece().notes)
+
+    def piece(self, bars: int | None = None) -> Piece:
+        """Return the piece so far, all of it."""
+        return self._decode(self._ids).piece
 
 
 class Masks(NamedTuple):
@@ -142,6 +188,10 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Sequence[int]) -> Decoded:
         """Return the piece that any sequence of ids stands for."""
+        ...
+
+    def reader(self) -> Reader:
+        """Return one that has read nothing yet; `WholeReader(self.decode)` will do."""
         ...
 
     def units(self, ids: Sequence[int]) -> int:
