@@ -225,7 +225,12 @@ def test_the_critic_is_a_row_and_a_choice(command: Command, run: Path, monkeypat
     document = evaluated()
     chosen = document["chosen"]
     rows = {row["name"]: row for row in document["rows"]}
+    measured: list[object] = []
+    figures = evaluation._figures
+    monkeypatch.setattr(evaluation, "_figures", lambda *of: (measured.append(of), figures(*of))[1])
     asked = evaluated("--critic", "2")
+    # On the validation split each generator is measured once, and the critic's choice beside them.
+    assert len(measured) == 1 + len({phase.weights for phase in evaluation.Opened.of(run).phases})
     assert ("particles" in chosen) == ("mle+critic" in rows) == (chosen["name"] == "mle")
     (row,) = (row for row in asked["rows"] if row["name"].endswith("+critic"))
     assert "bits_per_note" not in row["figures"]  # a filter has no likelihood

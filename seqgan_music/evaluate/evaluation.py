@@ -26,7 +26,7 @@ from seqgan_music.errors import InputError, RunError
 from seqgan_music.evaluate import phases as run_phases
 from seqgan_music.evaluate import result, verdicts
 from seqgan_music.evaluate.bootstrap import Estimate, Measured, between_runs
-from seqgan_music.evaluate.figures import Reference, Row, catalogue, measure
+from seqgan_music.evaluate.figures import Row, catalogue, measure
 from seqgan_music.evaluate.ground import PLAIN, Ground, Options
 from seqgan_music.evaluate.material import Material
 from seqgan_music.evaluate.phases import Phase
@@ -121,6 +121,8 @@ class Evaluation:
     reads: list[str] = field(default_factory=list)
     """When the test split was read, each time."""
     seconds: float = 0.0
+    chosen_by: dict[str, Mapping[str, Measured]] = field(default_factory=dict)
+    """Figures on the validation split, by the weights of the generator that has them."""
     cutoff: float = 0.0
     """No token less likely than this was drawn; of several runs, the first one's."""
 
@@ -321,7 +323,7 @@ def evaluate(
     if against is None:
         found.reads = [*(result.read(folder) or {}).get("read", ()), time.strftime("%Y-%m-%d %H:%M:%S")]
     show("choosing")
-    chosen, why = _choose(found.ground, run)
+    chosen, why = _choose(found, run)
     found.chosen = {
         "phase": chosen.number,
         "name": chosen.name,
@@ -361,9 +363,8 @@ def add_critic(found: Evaluation, particles: int | None = None, *, show: Show = 
     at = [temperature for temperature in found.ground.options.grid if temperature >= PLAIN]
     material = found.add(name, phase.number, [source], show, at)
     show("choosing whether the critic does")
-    reference = found.ground.on_validation(found.ground.options.resamples)
-    guided, plain = (_figures(found.ground, reference, run, one) for one in (source, run.generator(phase)))
-    helps, why = run_phases.helps(guided, plain, found.bits)
+    guided = _figures(found.ground, run, source)
+    helps, why = run_phases.helps(guided, _figures_of(found, run, phase), found.bits)
     choice["why"] += f"; {why}"
     choice["particles"] = particles if helps else None
     if helps:
@@ -416,17 +417,23 @@ def _begin(
     return found
 
 
-def _choose(ground: Ground, run: Opened) -> tuple[Phase, str]:
+def _choose(found: Evaluation, run: Opened) -> tuple[Phase, str]:
     """Compare the phases on the validation split."""
     compared = run.phases if len(run.phases) > 1 else ()
-    reference = ground.on_validation()
-    figures = {phase.name: _figures(ground, reference, run, run.generator(phase)) for phase in compared}
-    return run_phases.choose(run.phases, figures, f"bits_per_{ground.test.unit_name}")
+    figures = {phase.name: _figures_of(found, run, phase) for phase in compared}
+    return run_phases.choose(run.phases, figures, found.bits)
 
 
-def _figures(ground: Ground, validation: Reference, run: Opened, source: Source) -> Mapping[str, Measured]:
+def _figures_of(found: Evaluation, run: Opened, phase: Phase) -> Mapping[str, Measured]:
+    """Return a phase's figures on the validation split, measured once for all phases of its weights."""
+    if phase.weights not in found.chosen_by:
+        found.chosen_by[phase.weights] = _figures(found.ground, run, run.generator(phase))
+    return found.chosen_by[phase.weights]
+
+
+def _figures(ground: Ground, run: Opened, source: Source) -> Mapping[str, Measured]:
     """Return a source's figures on the validation split, at T=1, with samples that nothing else sees."""
-    row = measure(ground.draw(source, PLAIN, seed=1), validation)
+    row = measure(ground.draw(source, PLAIN, seed=1), ground.validation)
     nll = source.nll(run.splits.validation, PLAIN)
     if nll is None:
         return row.figures
