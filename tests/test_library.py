@@ -184,6 +184,10 @@ def test_sampling_leaves_the_number_of_threads_alone(folder: Path) -> None:
         (lambda run: seqgan_music.write(tune(1), "song.midd"), "Did you mean '.mid'?"),
         (lambda run: seqgan_music.train("no/such/folder", settings={"sed": 1}), "Did you mean 'seed'?"),
         (lambda run: seqgan_music.tokenizer("note_events"), "Did you mean 'note_event'?"),
+        (
+            lambda run: seqgan_music.tokenizer(ticks_per_beat=10**9),
+            "ticks_per_beat must be a whole number, 1 to 960",
+        ),
         (lambda run: seqgan_music.measure(tune(1), tune(2)), "has 1 window of 16 bars: at least 20 are needed"),
         (lambda run: seqgan_music.compare(["no/such/run"]), "Give at least two runs to compare."),
         (lambda run: seqgan_music.plug_in("no/such/parts"), "no/such/parts holds no part"),

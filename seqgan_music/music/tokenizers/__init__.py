@@ -18,7 +18,11 @@ import numpy.typing as npt
 
 from seqgan_music import choices
 from seqgan_music.config import build
+from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import Note, Piece
+
+FINEST_GRID = 960
+"""Ticks a beat: a vocabulary names each place of a bar."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,8 @@ class Tokenizer(Protocol):
 
 def create(name: str, options: Mapping[str, Any], ticks_per_beat: int) -> Tokenizer:
     """Build a tokenizer from a config. Raises ConfigError for an unknown name, option or value."""
+    if not isinstance(ticks_per_beat, int) or not 1 <= ticks_per_beat <= FINEST_GRID:
+        raise ConfigError(f"ticks_per_beat must be a whole number, 1 to {FINEST_GRID}, not {ticks_per_beat}.")
     cls = choices.load(__name__, name, "tokenizer")
     tokenizer: Tokenizer = cls(build(cls.Options, options, f"Tokenizer '{name}'"), ticks_per_beat)
     return tokenizer
