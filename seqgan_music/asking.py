@@ -242,9 +242,9 @@ def line(settings: Mapping[str, Any], seed: int, *, keep_primer: bool = True) ->
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Return ascending numbers as people write them: "1-4,9"."""
+    """Return ascending numbers as people write them: "1-4,9", or "none"."""
     found: list[tuple[int, int]] = []
     for number in numbers:
         first = found.pop()[0] if found and number == found[-1][1] + 1 else number
         found.append((first, number))
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found) or "none"

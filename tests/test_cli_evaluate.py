@@ -225,7 +225,12 @@ def test_the_critic_is_a_row_and_a_choice(command: Command, run: Path, monkeypat
     document = evaluated()
     chosen = document["chosen"]
     rows = {row["name"]: row for row in document["rows"]}
+    measured: list[object] = []
+    figures = evaluation._figures
+    monkeypatch.setattr(evaluation, "_figures", lambda *of: (measured.append(of), figures(*of))[1])
     asked = evaluated("--critic", "2")
+    # On the validation split each generator is measured once, and the critic's choice beside them.
+    assert len(measured) == 1 + len({phase.weights for phase in evaluation.Opened.of(run).phases})
     assert ("particles" in chosen) == ("mle+critic" in rows) == (chosen["name"] == "mle")
     (row,) = (row for row in asked["rows"] if row["name"].endswith("+critic"))
     assert "bits_per_note" not in row["figures"]  # a filter has no likelihood
@@ -237,8 +242,8 @@ def test_the_critic_is_a_row_and_a_choice(command: Command, run: Path, monkeypat
     assert "particles" not in without["chosen"]
     assert result.lacks_critic(run)
     assert command("evaluate", run, *QUICK, "--critic", "-3")[0] == 2
-    # Of long pieces it takes so long that it has to be asked for.
-    monkeypatch.setattr(evaluation, "_MOST_READ_AGAIN", 1.0)
+    # Of many or long pieces it takes so long that it has to be asked for.
+    monkeypatch.setattr(evaluation, "_MOST_WRITTEN", 1.0)
     if chosen["name"] == "mle":
         patient = evaluated()
         assert patient["chosen"]["particles"] is None

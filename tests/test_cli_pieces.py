@@ -86,6 +86,7 @@ def test_kept_bars_are_those_of_the_file_to_the_note(sample: Sample, trained: Pa
 def test_the_line_in_a_changed_file_makes_the_same_bytes(sample: Sample, trained: Path, tmp_path: Path) -> None:
     for options in (
         ("--primer", "tune.mid", "--keep-bars", "1-3, 5", "--track", "melody", "--key", "C major"),
+        ("--primer", "tune.mid", "--keep-bars", "none"),
         ("--vary", "tune.mid", "--distance", "0.5", "--range", "C4-G5"),
     ):
         sample("--out", "a.mid", "--run", trained, *options)

@@ -19,17 +19,18 @@ from made_up_music import tune as made_up
 from strategies import pieces
 
 from seqgan_music.compose import bars_of
+from seqgan_music.compose.side_by_side import Readers
 from seqgan_music.config import CriticConfig
 from seqgan_music.critic import Critic, choosing, training
 from seqgan_music.critic.judging import Sizes
 from seqgan_music.critic.network import Misfits, Network, batch, misfits, score
 from seqgan_music.critic.ranks import Ranks
-from seqgan_music.critic.sheet import BARS, LAGS, MOST_BARS, NOTE_IDS, Sheet, sheet
+from seqgan_music.critic.sheet import BARS, LAGS, LOOKS_BACK, MOST_BARS, NOTE_IDS, Sheet, sheet
 from seqgan_music.critic.source import CriticSource, check_particles
 from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.learning import checkpoint
 from seqgan_music.music import tokenizers
-from seqgan_music.music.notes import Meter, Note, Piece
+from seqgan_music.music.notes import DRUMS, Meter, Note, Piece
 
 TINY = CriticConfig(negatives=24, held_out=8, epochs=2, windows=96, embedding=4, channels=8, hidden=8)
 
@@ -326,6 +327,77 @@ def test_a_row_of_an_evaluation_is_what_the_critic_leaves_of_a_generator(tmp_pat
     for impossible in (-1, 10_000):
         with pytest.raises(ConfigError, match=r"must be 0 \(without it\) to"):
             check_particles(impossible)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "grid"),
+    [
+        ("note_event", {}, 12),
+        ("note_event", {"keys": True, "returns": 8, "velocity_bins": 3}, 4),
+        ("ensemble", {"velocity_bins": 3}, 12),
+        ("performance", {}, 12),
+        ("pitch_grid", {"rest": False}, 12),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_to_read_on_is_to_read_anew(name: str, options: dict[str, object], grid: int, seed: int) -> None:
+    rng, one = random.Random(seed), critic()
+    tokenizer = tokenizers.create(name, options, grid)
+    kinds = [text.partition("(")[0] for text in tokenizer.vocabulary]
+
+    def wild(ids: list[int], count: int) -> list[int]:
+        """So many ids of any kind that may come next, now and then of any at all."""
+        grammar, new = tokenizer.grammar(prefix=ids), list[int]()
+        while len(new) < count:
+            allowed = [int(token) for token in np.flatnonzero(grammar.allowed()) if token != tokenizer.end_id]
+            kind = rng.choice(sorted({kinds[token] for token in allowed}))
+            token = rng.choice([token for token in allowed if kinds[token] == kind])
+            new.append(token if rng.random() < 0.95 else rng.randrange(-1, len(kinds) + 1))
+            if new[-1] != tokenizer.end_id:
+                grammar.advance(new[-1])
+            else:
+                new.pop()
+        return new
+
+    prefix = wild([], seed * 40)
+    readers = Readers(tokenizer, prefix)
+    rows = [np.zeros(0, dtype=np.int64)] * 4
+    said = set()
+    for _ in range(12):
+        new = [wild([*prefix, *row.tolist()], 32) for row in rows]
+        rows = [np.concatenate([row, some]) for row, some in zip(rows, new, strict=True)]
+        anew = [tokenizer.decode([*prefix, *row.tolist()]).piece for row in rows]
+        on = readers.read(rows)
+        expected = one.logits([sheet(piece, ended=False) for piece in anew])
+        assert choosing.so_far(one, [read.piece(LOOKS_BACK) for read in on]) == expected.tolist()
+        assert [read.piece() for read in on] == anew
+        assert [read.count() for read in on] == [len(piece.notes) for piece in anew]
+        said |= set(expected)
+        rows = rng.choices(rows, k=4)
+    assert len(said) > 12
+
+
+@pytest.mark.parametrize("name", ["note_event", "ensemble", "performance", "pitch_grid"])
+def test_to_read_on_hears_what_began_long_before(name: str) -> None:
+    tokenizer, one = tokenizers.create(name, {}, 12), critic()
+    bars = [Note(48 * bar + 12 * beat, 60 + 3 * beat + bar % 5, 12) for bar in range(40) for beat in range(3)]
+    held, struck = Note(0, 40, 48 * 50), [Note(0, 40, 48 * 50), Note(48 * 3, 40, 12)]
+    drums = [Note(12 * beat, 38, 12, instrument=DRUMS) for beat in range(4 * 40)]
+    for notes in ([*bars, held], [*bars, *struck], [*bars[:30], *drums], drums, [*bars[:30], *bars[90:], *drums]):
+        row = [token for ids in tokenizer.encode(Piece(tuple(sorted(notes)))) for token in ids]
+        reader = tokenizer.reader()
+        for start in range(0, len(row), 17):
+            reader.read(row[start : start + 17])
+            piece = tokenizer.decode(row[: start + 17]).piece
+            so_far = one.logits([sheet(piece, ended=False)]).tolist()
+            assert choosing.so_far(one, [reader.piece(LOOKS_BACK)]) == so_far
+
+
+def test_of_a_piece_however_long_the_last_bars_are_judged() -> None:
+    short, one = tune(*[A, B, C, D] * 25), critic()
+    longer = tune(*[A, B, C, D] * 300)
+    assert sheet(longer, ended=False, last=LOOKS_BACK).before == 1200 - LOOKS_BACK
+    assert choosing.so_far(one, [longer]) == choosing.so_far(one, [short])  # after 64 bars no number is told
 
 
 def test_weakest_bars_and_weights_are_of_the_pieces_own_bars() -> None:

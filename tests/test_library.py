@@ -20,7 +20,7 @@ from random_run import make_run
 
 import seqgan_music
 from seqgan_music import asking, choices, cli, config
-from seqgan_music.cli._pieces import _numbers
+from seqgan_music.cli._pieces import _bars
 from seqgan_music.errors import SeqganMusicError
 
 FRONT = ROOT / "seqgan_music" / "__init__.py"
@@ -125,6 +125,8 @@ def test_bars_written_anew_are_those_of_the_command(folder: Path, tmp_path: Path
     theme = seqgan_music.write(tune(1, bars=8), tmp_path / "theme.mid")
     run = seqgan_music.load(str(folder))
     run.rewrite(theme, [2, 3, 8], seed=5)[0].write(tmp_path / "mended.mid")
+    (other,) = run.rewrite(theme, range(1, 9), seed=5)
+    assert "--keep-bars none" in other.comment
     run.vary(theme, 0.4, seed=6)[0].write(tmp_path / "like.mid")
     common = ["sample", "--run", str(folder)]
     mend = ["--primer", str(theme), "--keep-bars", "1,4-7", "--seed", "5", "--out", str(tmp_path / "song.mid")]
@@ -182,6 +184,10 @@ def test_sampling_leaves_the_number_of_threads_alone(folder: Path) -> None:
         (lambda run: seqgan_music.write(tune(1), "song.midd"), "Did you mean '.mid'?"),
         (lambda run: seqgan_music.train("no/such/folder", settings={"sed": 1}), "Did you mean 'seed'?"),
         (lambda run: seqgan_music.tokenizer("note_events"), "Did you mean 'note_event'?"),
+        (
+            lambda run: seqgan_music.tokenizer(ticks_per_beat=10**9),
+            "ticks_per_beat must be a whole number, 1 to 960",
+        ),
         (lambda run: seqgan_music.measure(tune(1), tune(2)), "has 1 window of 16 bars: at least 20 are needed"),
         (lambda run: seqgan_music.compare(["no/such/run"]), "Give at least two runs to compare."),
         (lambda run: seqgan_music.plug_in("no/such/parts"), "no/such/parts holds no part"),
@@ -231,9 +237,9 @@ def test_a_set_is_at_no_distance_from_itself() -> None:
     assert notes == pytest.approx(sum(len(one.notes) for one in music) / (16 * len(music)))
 
 
-@given(st.sets(st.integers(1, 60), min_size=1))
+@given(st.sets(st.integers(1, 60)))
 def test_ranges_are_read_as_they_are_written(numbers: set[int]) -> None:
-    assert _numbers(asking.ranges(sorted(numbers)), "bars") == sorted(numbers)
+    assert _bars(asking.ranges(sorted(numbers))) == sorted(numbers)
 
 
 def test_a_configuration_may_come_as_anything() -> None:

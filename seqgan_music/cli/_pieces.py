@@ -24,7 +24,7 @@ _OPTIONS = (
     click.option("--seed", "seeds", help="Makes the same files again; several as 1-8 or 1,5,9-12."),
     click.option("--primer", type=_FILE, help="Music to continue, of any kind that is read."),
     click.option("--track", help="Of the file: all, melody, a track's number or name.  [default: as in training]"),
-    click.option("--keep-bars", help="Keep these bars of --primer, as 1-4,9-12, and write the others anew."),
+    click.option("--keep-bars", help="Keep these bars of --primer, as 1-4,9-12 or none; write the others anew."),
     click.option("--vary", type=_FILE, help="Write variations of this music."),
     click.option("--distance", type=float, help="Share of the bars that --vary writes anew.  [default: 0.25]"),
 )
@@ -56,7 +56,7 @@ class Pieces:
             primer,
             self.source.name,
             self.track,
-            keep=tuple(_numbers(self.keep_bars, "keep-bars")) if self.keep_bars else None,
+            keep=tuple(_bars(self.keep_bars)) if self.keep_bars else None,
             keep_text=self.keep_bars,
             distance=self.distance if self.vary else None,
         )
@@ -87,7 +87,7 @@ def _parsed(count: int | None, seeds: str | None, distance: float | None, **give
     if count is not None:
         drawn = list(range(drawn[0], drawn[0] + count))
     if given["keep_bars"] is not None:
-        _numbers(given["keep_bars"], "keep-bars")
+        _bars(given["keep_bars"])
         if given["primer"] is None:
             raise ConfigError("--keep-bars keeps bars of a piece: name its file with --primer.")
     if given["vary"] is not None and given["primer"] is not None:
@@ -99,6 +99,10 @@ def _parsed(count: int | None, seeds: str | None, distance: float | None, **give
     if distance is not None and not 0 <= distance <= 1:
         raise ConfigError(f"distance must be 0 to 1, not {distance}.")
     return Pieces(drawn, distance=DISTANCE if distance is None else distance, **given)
+
+
+def _bars(text: str) -> list[int]:
+    return [] if text.strip() == "none" else _numbers(text, "keep-bars")
 
 
 def _numbers(text: str, name: str) -> list[int]:

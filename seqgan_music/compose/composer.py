@@ -119,6 +119,7 @@ class Composer:
         count: int = 1,
         primer: Primer | None = None,
         score: Score | None = None,
+        looks_back: int | None = None,
         candidates: int = CANDIDATES,
         on_token: Callable[[], object] = lambda: None,
     ) -> list[Composition]:
@@ -127,9 +128,10 @@ class Composer:
         Bars after a primer are counted from the end of its last full bar, and where it ends inside a bar the new
         music goes on there. With `score`, log weights of pieces so far (the critic's, say), each piece is what is
         left of `candidates` that are written side by side: see `side_by_side`, and `barwise` where bars have wishes
-        of their own. `on_token` is called after each token, for progress; what it raises ends the work and comes
-        through, and the composer can be used again. Raises ConfigError for values that cannot be and RunError for a
-        run that cannot be used.
+        of their own. Where it needs no more of a piece than what sounds in its last `looks_back` bars, the rest may
+        be left out, so that long pieces take no longer a bar. `on_token` is called after each token, for progress;
+        what it raises ends the work and comes through, and the composer can be used again. Raises ConfigError for
+        values that cannot be and RunError for a run that cannot be used.
         """
         check_seeds(seed, count)
         check_candidates(candidates)
@@ -188,6 +190,7 @@ class Composer:
                 most=_TOKENS_A_BEAT * (beats + 1),
                 candidates=candidates,
                 score=score,
+                looks_back=looks_back,
                 holds_copy=copies,
                 on_token=on_token,
             )

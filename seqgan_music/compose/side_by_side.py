@@ -19,8 +19,7 @@ from seqgan_music.learning import particle_filter
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.models import tempered
 from seqgan_music.music.drafting import Ending
-from seqgan_music.music.notes import Piece
-from seqgan_music.music.tokenizers import Tokenizer
+from seqgan_music.music.tokenizers import Reader, Tokenizer
 
 BLOCK = 32
 """Ids from one choice to the next: two bars or so."""
@@ -29,6 +28,28 @@ SILENT = -20.0
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+
+class Readers:
+    """Rows of ids that grow from call to call: of one that goes on from a row of the last call the rest is read."""
+
+    def __init__(self, tokenizer: Tokenizer, prefix: Sequence[int] = ()) -> None:
+        """`prefix` stands before every row."""
+        self.first = tokenizer.reader()
+        self.first.read(prefix)
+        self._known: dict[bytes, Reader] = {}
+        self._length = 0  # of the rows known that can go on
+
+    def read(self, rows: Sequence[Ints]) -> list[Reader]:
+        """Return what has read each row. Rows that will go on are all of one length, and none is longer."""
+        keys = [row.tobytes() for row in rows]
+        readers = {}
+        for key, row in dict(zip(keys, rows, strict=True)).items():
+            known = self._known.get(row[: self._length].tobytes())
+            readers[key] = (known or self.first).copy()
+            readers[key].read(row[self._length if known else 0 :].tolist())
+        self._known, self._length = readers, max(map(len, rows))
+        return [readers[key] for key in keys]
 
 
 def write(
@@ -42,20 +63,22 @@ def write(
     most: int,
     candidates: int,
     score: Score,
+    looks_back: int | None,
     holds_copy: Callable[[Sequence[int]], bool] | None,
     on_token: Callable[[], object],
 ) -> tuple[list[int], bool]:
     """Return new ids after `prefix`, and whether they came to the length (bars or ticks) within `most` ids.
 
-    `score` weighs pieces so far, the prefix in them. Those are left out in which new ids hold a copy, if that
-    leaves any.
+    `score` weighs pieces so far, the prefix in them, by their last `looks_back` bars. Those are left out in which
+    new ids hold a copy, if that leaves any.
     """
-    heard = len(tokenizer.decode(prefix).piece.notes)
+    readers = Readers(tokenizer, prefix)
+    heard = readers.first.count()
 
     def weigh(rows: Sequence[Ints]) -> npt.NDArray[np.float64]:
-        pieces: list[Piece] = [tokenizer.decode([*prefix, *row.tolist()]).piece for row in rows]
-        weights = np.array(score(pieces), dtype=np.float64)
-        silent = [len(row) > BLOCK and len(one.notes) <= heard for row, one in zip(rows, pieces, strict=True)]
+        read = readers.read(rows)
+        weights = np.array(score([one.piece(looks_back) for one in read]), dtype=np.float64)
+        silent = [len(row) > BLOCK and one.count() <= heard for row, one in zip(rows, read, strict=True)]
         weights[silent] = SILENT
         if holds_copy is not None:
             copied = np.array([holds_copy(row.tolist()) for row in rows])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from seqgan_music.compose import Controls, bars_of
 from seqgan_music.critic.judging import Critic
-from seqgan_music.critic.sheet import BARS, sheet
+from seqgan_music.critic.sheet import BARS, LOOKS_BACK, sheet
 from seqgan_music.evaluate.result import Chosen
 from seqgan_music.music.notes import Piece
 
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 def so_far(critic: Critic, pieces: Sequence[Piece]) -> list[float]:
     """Return log weights (N,) of unfinished pieces: log p - log g of their whole bars, the last 16 of them."""
-    return list(critic.logits([sheet(piece, ended=False) for piece in pieces]))
+    return list(critic.logits([sheet(piece, ended=False, last=LOOKS_BACK) for piece in pieces]))
 
 
 def whole(critic: Critic, pieces: Sequence[Piece]) -> list[float]:
@@ -58,7 +58,7 @@ class Guide:
     @property
     def arguments(self) -> dict[str, Any]:
         """What `Composer.compose` is to be given."""
-        return {"score": self.score, "candidates": self.particles}
+        return {"score": self.score, "looks_back": LOOKS_BACK, "candidates": self.particles}
 
     def score(self, pieces: Sequence[Piece]) -> list[float]:
         """Return log weights (N,) of unfinished pieces."""

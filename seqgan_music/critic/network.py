@@ -71,7 +71,8 @@ def batch(windows: Sequence[Window]) -> Batch:
         mask[row, :bars] = 1.0
         chroma[row, :bars] = of.chroma[start:end]
         inside = reach[:bars]
-        number = np.arange(start, end)
+        place = np.arange(start, end)
+        number = place + of.before
         length = of.length[start:end]
         facts[row, :bars] = np.concatenate(
             [
@@ -83,7 +84,7 @@ def batch(windows: Sequence[Window]) -> Batch:
                         np.diff(of.first[start : end + 1]) / 8,
                         np.minimum(length, LONGEST) / 48,
                         number == 0,
-                        (number == of.bars - 1) & of.ended,
+                        (place == of.bars - 1) & of.ended,
                         np.diff(length, prepend=length[0]) != 0,
                     ],
                     axis=1,

@@ -16,6 +16,8 @@ from seqgan_music.music.notes import Piece
 
 BARS = 16
 """Bars of a window, the unit of judgement."""
+LOOKS_BACK = BARS + 1
+"""Bars at the end of a piece so far that hold its last window of whole ones, which is what its logit rests on."""
 LAGS = BARS - 1
 """Bars back that a bar is compared with."""
 LIKENESSES = 3
@@ -47,6 +49,7 @@ class Sheet:
     alike:  (B, LAGS, LIKENESSES) likeness of each bar to the one so many before: notes in both over notes in either
     ended:  whether the piece came to its own end and was not cut off
     whole:  bars that are over: without the one that a piece which has not ended is still in
+    before: bars of the piece before these
     """
 
     notes: Ints
@@ -57,6 +60,7 @@ class Sheet:
     alike: Floats
     ended: bool
     whole: int
+    before: int = 0
 
     @property
     def bars(self) -> int:
@@ -64,25 +68,37 @@ class Sheet:
         return len(self.length)
 
 
-def sheet(piece: Piece, *, ended: bool = True) -> Sheet:
-    """Read a piece. A note beyond MOST_BARS is left out; a piece without notes has no bars."""
+def sheet(piece: Piece, *, ended: bool = True, last: int | None = None) -> Sheet:
+    """Read a piece, or its `last` so many bars. A piece without notes has no bars.
+
+    A note beyond MOST_BARS is left out. Of a piece that is read to the `last` bars those before need not be there.
+    """
     piece = piece.tuned
-    bars = list(piece.bars())[:MOST_BARS]
+    bars = list(piece.bars())
+    before = 0 if last is None else max(0, len(bars) - last)
+    bars = bars[before:][:MOST_BARS]
     if not bars:
         none = np.zeros(0, dtype=np.int64)
         flat = np.zeros((0, 12), dtype=np.float32)
         alike = np.zeros((0, LAGS, LIKENESSES), dtype=np.float32)
         return Sheet(none.reshape(0, 5), none, np.zeros(1, dtype=np.int64), flat, flat[:, 0], alike, ended, 0)
+    begin, end = bars[0].start, bars[-1].end
     table = np.array(
-        [(n.onset, n.pitch, n.duration) for n in piece.notes if n.onset < bars[-1].end], dtype=np.int64
-    ).reshape(-1, 3)
+        [(n.onset, n.pitch, n.duration) for n in piece.notes if begin <= n.onset < end], dtype=np.int64
+    )
+    earlier = max((n.end for n in piece.notes if n.onset < begin), default=0)
     starts = np.array([bar.start for bar in bars])
-    return laid_out(table, starts, bars[-1].end, piece.ticks_per_beat, ended=ended)
+    return laid_out(
+        table.reshape(-1, 3), starts, end, piece.ticks_per_beat, ended=ended, before=before, earlier=earlier
+    )
 
 
-def laid_out(table: Ints, starts: Ints, end: int, ticks_per_beat: int, *, ended: bool) -> Sheet:
+def laid_out(
+    table: Ints, starts: Ints, end: int, ticks_per_beat: int, *, ended: bool, before: int = 0, earlier: int = 0
+) -> Sheet:
     """Return the sheet of notes (N, 3), onset, pitch and duration in their order, in bars (B,) up to tick `end`.
 
+    `before` bars are left out, whose notes are over by tick `earlier`.
     There may be bars without any note: of a piece that first sounds after MOST_BARS they are all that is read.
     """
     scale = 12 / ticks_per_beat
@@ -111,9 +127,9 @@ def laid_out(table: Ints, starts: Ints, end: int, ticks_per_beat: int, *, ended:
     np.add.at(chroma, (bar, pitch % 12), 1.0)
     opening = pitch[first[bar]]  # of each note's bar
     kinds = (place * 128 + pitch, place * 512 + pitch - opening + 128, place)
-    whole = count - (not ended and int((onset + duration).max(initial=0)) < end)
+    whole = count - (not ended and int((onset + duration).max(initial=earlier)) < end)
     alike = np.stack([_alike(kind, bar, count) for kind in kinds], axis=2)
-    return Sheet(notes, bar, first, chroma, (lengths * scale).astype(np.float32), alike, ended, whole)
+    return Sheet(notes, bar, first, chroma, (lengths * scale).astype(np.float32), alike, ended, whole, before)
 
 
 def _alike(kinds: Ints, bar: Ints, bars: int) -> Floats:

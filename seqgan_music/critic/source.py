@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from seqgan_music.compose.side_by_side import BLOCK, SILENT
+from seqgan_music.compose.side_by_side import BLOCK, SILENT, Readers
 from seqgan_music.critic.judging import Critic
-from seqgan_music.critic.sheet import sheet
+from seqgan_music.critic.sheet import LOOKS_BACK, sheet
 from seqgan_music.errors import ConfigError
 from seqgan_music.evaluate.result import MOST_PARTICLES
 from seqgan_music.evaluate.sources import Drawn
@@ -62,7 +63,7 @@ class CriticSource:
                 rng,
                 particles=self._particles,
                 block=self._block,
-                weigh=self.weigh,
+                weigh=partial(self._weigh, Readers(self._tokenizer)),
                 end_id=end_id,
             )
         cut = 0 if end_id is None else sum(int(row[-1]) != end_id for row in rows)
@@ -71,13 +72,13 @@ class CriticSource:
     def nll(self, data: TokenSet, temperature: float) -> None:
         """Give nothing: its probabilities are known up to a factor alone."""
 
-    def weigh(self, rows: Sequence[npt.NDArray[np.int64]]) -> Floats:
+    def _weigh(self, readers: Readers, rows: Sequence[npt.NDArray[np.int64]]) -> Floats:
         """Return the critic's logit (N,) of rows of ids so far."""
         end_id = self._tokenizer.end_id
-        sheets = []
-        for row in rows:
-            ended = end_id is not None and int(row[-1]) == end_id
-            sheets.append(sheet(self._tokenizer.decode(row.tolist()).piece, ended=ended))
+        sheets = [
+            sheet(read.piece(LOOKS_BACK), ended=end_id is not None and int(row[-1]) == end_id, last=LOOKS_BACK)
+            for row, read in zip(rows, readers.read(rows), strict=True)
+        ]
         silent = np.array(
             [not of.bars and (of.ended or len(row) > self._block) for of, row in zip(sheets, rows, strict=True)]
         )

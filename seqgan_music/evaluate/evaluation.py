@@ -19,7 +19,6 @@ import numpy as np
 
 from seqgan_music import __version__, run_folders
 from seqgan_music import config as configs
-from seqgan_music.compose.side_by_side import BLOCK
 from seqgan_music.config import Config
 from seqgan_music.critic.judging import critic_of, knows
 from seqgan_music.critic.source import PARTICLES, CriticSource, check_particles
@@ -27,7 +26,7 @@ from seqgan_music.errors import InputError, RunError
 from seqgan_music.evaluate import phases as run_phases
 from seqgan_music.evaluate import result, verdicts
 from seqgan_music.evaluate.bootstrap import Estimate, Measured, between_runs
-from seqgan_music.evaluate.figures import Reference, Row, catalogue, measure
+from seqgan_music.evaluate.figures import Row, catalogue, measure
 from seqgan_music.evaluate.ground import PLAIN, Ground, Options
 from seqgan_music.evaluate.material import Material
 from seqgan_music.evaluate.phases import Phase
@@ -40,8 +39,8 @@ from seqgan_music.music.tokenizers import Tokenizer
 from seqgan_music.tokenset import Splits, TokenSet
 
 _COPIES_TOLD = 5
-_MOST_READ_AGAIN = 15e6
-"""Ids that the critic reads for a row unless it is asked for: two or three minutes of one core."""
+_MOST_WRITTEN = 4e6
+"""Ids that the critic's particles write for a row unless it is asked for: six or seven minutes of one core."""
 
 Show = Callable[[str], None]
 Document = dict[str, Any]
@@ -122,6 +121,8 @@ class Evaluation:
     reads: list[str] = field(default_factory=list)
     """When the test split was read, each time."""
     seconds: float = 0.0
+    chosen_by: dict[str, Mapping[str, Measured]] = field(default_factory=dict)
+    """Figures on the validation split, by the weights of the generator that has them."""
     cutoff: float = 0.0
     """No token less likely than this was drawn; of several runs, the first one's."""
 
@@ -322,7 +323,7 @@ def evaluate(
     if against is None:
         found.reads = [*(result.read(folder) or {}).get("read", ()), time.strftime("%Y-%m-%d %H:%M:%S")]
     show("choosing")
-    chosen, why = _choose(found.ground, run)
+    chosen, why = _choose(found, run)
     found.chosen = {
         "phase": chosen.number,
         "name": chosen.name,
@@ -340,19 +341,18 @@ def evaluate(
 def add_critic(found: Evaluation, particles: int | None = None, *, show: Show = _quietly) -> None:
     """Add what the chosen phase writes with the run's critic and so many particles; choose whether `sample` does.
 
-    None is 8, and nothing is added where pieces are so long that it would take many minutes. What the critic keeps
-    is less diverse than what is plainly drawn: the temperatures are those from 1 up. Raises RunError where the run
-    has no critic of that phase.
+    None is 8, and nothing is added where pieces are so many or long that it would take many minutes. What the
+    critic keeps is less diverse than what is plainly drawn: the temperatures are those from 1 up. Raises RunError
+    where the run has no critic of that phase.
     """
     (folder,), choice = found.runs, found.chosen
     assert choice is not None
     if particles is None:
         particles = PARTICLES
-        if _read_again(found.ground, particles) > _MOST_READ_AGAIN:
+        lengths = np.minimum(found.ground.test.lengths, found.ground.length)
+        if particles * found.ground.count * float(lengths.mean()) > _MOST_WRITTEN:
             choice["particles"] = None
-            choice["why"] += (
-                "; its critic was not tried, which takes long on such long pieces (evaluate --critic 8)"
-            )
+            choice["why"] += "; its critic was not tried, so many or long are the pieces (evaluate --critic 8)"
             return
     started, run = time.perf_counter(), Opened.of(folder)
     phase = next(one for one in run.phases if one.checkpoint == choice["checkpoint"])
@@ -363,20 +363,13 @@ def add_critic(found: Evaluation, particles: int | None = None, *, show: Show = 
     at = [temperature for temperature in found.ground.options.grid if temperature >= PLAIN]
     material = found.add(name, phase.number, [source], show, at)
     show("choosing whether the critic does")
-    reference = found.ground.on_validation(found.ground.options.resamples)
-    guided, plain = (_figures(found.ground, reference, run, one) for one in (source, run.generator(phase)))
-    helps, why = run_phases.helps(guided, plain, found.bits)
+    guided = _figures(found.ground, run, source)
+    helps, why = run_phases.helps(guided, _figures_of(found, run, phase), found.bits)
     choice["why"] += f"; {why}"
     choice["particles"] = particles if helps else None
     if helps:
         found.copies = _longest_copies(found.ground, name, material)
     found.seconds += time.perf_counter() - started
-
-
-def _read_again(ground: Ground, particles: int) -> float:
-    """Return how many ids the critic has to read for a row: every particle's, anew after each block."""
-    lengths = np.minimum(ground.test.lengths.astype(np.float64), ground.length)
-    return particles * ground.count * float(np.square(lengths).mean()) / (2 * BLOCK)
 
 
 def compare(folders: Sequence[Path], options: Options, *, show: Show = _quietly) -> Evaluation:
@@ -424,17 +417,23 @@ def _begin(
     return found
 
 
-def _choose(ground: Ground, run: Opened) -> tuple[Phase, str]:
+def _choose(found: Evaluation, run: Opened) -> tuple[Phase, str]:
     """Compare the phases on the validation split."""
     compared = run.phases if len(run.phases) > 1 else ()
-    reference = ground.on_validation()
-    figures = {phase.name: _figures(ground, reference, run, run.generator(phase)) for phase in compared}
-    return run_phases.choose(run.phases, figures, f"bits_per_{ground.test.unit_name}")
+    figures = {phase.name: _figures_of(found, run, phase) for phase in compared}
+    return run_phases.choose(run.phases, figures, found.bits)
 
 
-def _figures(ground: Ground, validation: Reference, run: Opened, source: Source) -> Mapping[str, Measured]:
+def _figures_of(found: Evaluation, run: Opened, phase: Phase) -> Mapping[str, Measured]:
+    """Return a phase's figures on the validation split, measured once for all phases of its weights."""
+    if phase.weights not in found.chosen_by:
+        found.chosen_by[phase.weights] = _figures(found.ground, run, run.generator(phase))
+    return found.chosen_by[phase.weights]
+
+
+def _figures(ground: Ground, run: Opened, source: Source) -> Mapping[str, Measured]:
     """Return a source's figures on the validation split, at T=1, with samples that nothing else sees."""
-    row = measure(ground.draw(source, PLAIN, seed=1), validation)
+    row = measure(ground.draw(source, PLAIN, seed=1), ground.validation)
     nll = source.nll(run.splits.validation, PLAIN)
     if nll is None:
         return row.figures

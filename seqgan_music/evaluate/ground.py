@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -150,11 +151,12 @@ class Ground:
         amounts = {f"bits_per_{unit}": self.test.units.astype(np.float64), "bits_per_beat": beats}
         return {name: bits(nll, real.owners, some, self.reference.counts) for name, some in amounts.items()}
 
-    def on_validation(self, resamples: int = 0) -> Reference:
-        """Return the validation split, as what is chosen on; without resamples figures have no intervals."""
-        data = self.splits.validation
+    @cached_property
+    def validation(self) -> Reference:
+        """The validation split, as what is chosen on."""
+        data, options = self.splits.validation, self.options
         material = self.other if self.splits.test is self.test else self.prepare(_all(data), owners(data))
-        return Reference.of(material, len(material.windows), resamples, self.scaling, self.options.seed)
+        return Reference.of(material, len(material.windows), options.resamples, self.scaling, options.seed)
 
     def baselines(self) -> Iterator[tuple[str, Source]]:
         """Yield name and source of the rows that no run changes, beside the real one."""

@@ -51,6 +51,8 @@ def join(content: Content) -> Html:
 
 def _printable(text: str) -> str:
     # Lone surrogates (file names need not be text) cannot be written as UTF-8, control characters are not HTML.
+    if text.isprintable():  # sound is a million characters
+        return text
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -9,7 +9,7 @@ Laws, tested for every file of this folder:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -18,7 +18,11 @@ import numpy.typing as npt
 
 from seqgan_music import choices
 from seqgan_music.config import build
+from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import Note, Piece
+
+FINEST_GRID = 960
+"""Ticks a beat: a vocabulary names each place of a bar."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,52 @@ class Grammar(Protocol):
     def advance(self, token: int) -> None:
         """Take one id. Ids that are not allowed are ignored."""
         ...
+
+
+class Reader(Protocol):
+    """A row of ids that is read some at a time, and what `decode` makes of it so far."""
+
+    def copy(self) -> Reader:
+        """Return another that goes its own way from here."""
+        ...
+
+    def read(self, ids: Iterable[int]) -> None:
+        """Go on with these ids."""
+        ...
+
+    def count(self) -> int:
+        """Return the number of notes of the piece so far."""
+        ...
+
+    def piece(self, bars: int | None = None) -> Piece:
+        """Return the piece so far. With `bars` it may lack notes that are over before its last so many bars.
+
+        These end with the bar of the last onset, drums apart.
+        """
+        ...
+
+
+class WholeReader:
+    """The reader of a tokenizer that decodes a row at once, quickly."""
+
+    def __init__(self, decode: Callable[[Sequence[int]], Decoded], ids: Iterable[int] = ()) -> None:
+        self._decode, self._ids = decode, list(ids)
+
+    def copy(self) -> WholeReader:
+        """Return another that goes its own way from here."""
+        return WholeReader(self._decode, self._ids)
+
+    def read(self, ids: Iterable[int]) -> None:
+        """Go on with these ids."""
+        self._ids += ids
+
+    def count(self) -> int:
+        """Return the number of notes of the piece so far."""
+        return len(self.piece().notes)
+
+    def piece(self, bars: int | None = None) -> Piece:
+        """Return the piece so far, all of it."""
+        return self._decode(self._ids).piece
 
 
 class Masks(NamedTuple):
@@ -144,6 +194,10 @@ class Tokenizer(Protocol):
         """Return the piece that any sequence of ids stands for."""
         ...
 
+    def reader(self) -> Reader:
+        """Return one that has read nothing yet; `WholeReader(self.decode)` will do."""
+        ...
+
     def units(self, ids: Sequence[int]) -> int:
         """Return the number of notes (or steps) in a row, for bits per note."""
         ...
@@ -185,6 +239,8 @@ class Tokenizer(Protocol):
 
 def create(name: str, options: Mapping[str, Any], ticks_per_beat: int) -> Tokenizer:
     """Build a tokenizer from a config. Raises ConfigError for an unknown name, option or value."""
+    if not isinstance(ticks_per_beat, int) or not 1 <= ticks_per_beat <= FINEST_GRID:
+        raise ConfigError(f"ticks_per_beat must be a whole number, 1 to {FINEST_GRID}, not {ticks_per_beat}.")
     cls = choices.load(__name__, name, "tokenizer")
     tokenizer: Tokenizer = cls(build(cls.Options, options, f"Tokenizer '{name}'"), ticks_per_beat)
     return tokenizer

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgan_music.errors import ConfigError
-from seqgan_music.music.notes import PITCHES, Meter, Note, Piece
+from seqgan_music.music.notes import DRUMS, PITCHES, Meter, Note, Piece
 from seqgan_music.music.tokenizers import Decoded
 from seqgan_music.music.tokenizers._event_grammar import ALL_PITCHES, MOST_BARS, Span, bits
 from seqgan_music.music.tokenizers._ids import Ids
@@ -73,21 +74,15 @@ class EventTokenizer(ABC, Generic[L, E, G]):
         "unknown" counts ids outside the vocabulary, "after the end" what follows END_OF_PIECE, "unfinished" the
         pitches at the very end that no END follows.
         """
-        grammar = self.Grammar(self.layout)
-        dropped: Counter[str] = Counter()
-        kinds = self.layout.kinds
-        for token in map(int, ids):  # NumPy's integers overflow in the bit sets
-            if not 0 <= token < len(kinds):
-                dropped["unknown"] += 1
-            elif grammar.finished:
-                dropped["after the end"] += 1
-            elif grammar.accepts(token):
-                grammar.take(token)
-            else:
-                dropped[kinds[token]] += 1
-        if grammar.chord:
-            dropped["unfinished"] = len(grammar.chord)
-        return Decoded(self._piece(self._apart(grammar.events()), grammar.meters), dropped)
+        reader = self.reader()
+        reader.read(ids)
+        if reader.grammar.chord:
+            reader.dropped["unfinished"] = len(reader.grammar.chord)
+        return Decoded(reader.piece(), reader.dropped)
+
+    def reader(self) -> EventReader[L, E, G]:
+        """Return one that has read nothing yet."""
+        return EventReader(self)
 
     def shifts(self, semitones: Sequence[int]) -> npt.NDArray[np.int32]:
         """(K, V) id maps that transpose, drums apart, by each number of semitones; -1 where one leaves the keys.
@@ -169,9 +164,69 @@ class EventTokenizer(ABC, Generic[L, E, G]):
     def _notes(self, events: Iterable[E]) -> list[Note]:
         """Such events as notes, in order."""
 
+    def piece(self, grammar: G, bars: int | None = None) -> Piece:
+        """Return the piece that a grammar has written, as `Reader.piece`."""
+        first = 0 if bars is None else self._first_sounding(grammar, bars)
+        events = grammar.events(range(first, len(grammar.groups)))
+        return self._piece(self._apart(events), grammar.meters)
+
+    def _first_sounding(self, grammar: G, bars: int) -> int:
+        """Return the index of the first group that sounds in the last `bars` bars (one at least).
+
+        They end with the bar of the last onset that is no drum's. Groups before do not sound there, nor cut others.
+        """
+        groups = grammar.groups
+        if not groups:
+            return 0
+        last = next((group for group in reversed(groups) if group.instrument != DRUMS), groups[-1])
+        line = last.onset + 1  # the bars that are not counted yet begin before it
+        for start, meter in reversed(grammar.meters or [(0, METERS.index((4, 4)))]):
+            if start < line and bars:
+                ticks = Meter(0, *METERS[meter]).bar_ticks(self.ticks_per_beat)
+                there = -(-(line - start) // ticks)
+                taken = min(there, bars)
+                line, bars = start + (there - taken) * ticks, bars - taken
+        return next(n for n, group in enumerate(groups) if group.onset + group.duration > line)
+
     def _piece(self, events: Iterable[E], meters: Iterable[tuple[int, int]]) -> Piece:
         """The piece of events; `meters` are (tick, index), those after the last onset are left out."""
         notes = self._notes(events)
         last_onset = notes[-1].onset if notes else -1
         heard = tuple(Meter(tick, *METERS[index]) for tick, index in meters if tick <= last_onset)
         return Piece(tuple(notes), self.ticks_per_beat, heard or (COMMON_TIME,))
+
+
+class EventReader(Generic[L, E, G]):
+    """A row of ids that is read some at a time: its grammar, and the tokens dropped so far by kind."""
+
+    def __init__(self, tokenizer: EventTokenizer[L, E, G]) -> None:
+        self._tokenizer = tokenizer
+        self.grammar = tokenizer.Grammar(tokenizer.layout)
+        self.dropped: Counter[str] = Counter()
+
+    def copy(self) -> Self:
+        """Return another that goes its own way from here."""
+        other = copy.copy(self)
+        other.grammar, other.dropped = self.grammar.copy(), Counter(self.dropped)
+        return other
+
+    def read(self, ids: Iterable[int]) -> None:
+        """Go on with these ids."""
+        grammar, kinds = self.grammar, self._tokenizer.layout.kinds
+        for token in map(int, ids):  # NumPy's integers overflow in the bit sets
+            if not 0 <= token < len(kinds):
+                self.dropped["unknown"] += 1
+            elif grammar.finished:
+                self.dropped["after the end"] += 1
+            elif grammar.accepts(token):
+                grammar.take(token)
+            else:
+                self.dropped[kinds[token]] += 1
+
+    def count(self) -> int:
+        """Return the number of notes of the piece so far; none is lost where one cuts another."""
+        return sum(len(group.pitches) for group in self.grammar.groups)
+
+    def piece(self, bars: int | None = None) -> Piece:
+        """Return the piece so far. With `bars` it may lack notes that are over before its last so many bars."""
+        return self._tokenizer.piece(self.grammar, bars)

@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import DEFAULT_QPM, LOWEST_PITCH, PITCHES, Note, Piece, Tempo
-from seqgan_music.music.tokenizers import Decoded
+from seqgan_music.music.tokenizers import Decoded, WholeReader
 from seqgan_music.music.tokenizers._pitch_grid_filling import PitchGridFilling
 from seqgan_music.music.tokenizers._preparing import seconds_of
 
@@ -118,6 +118,10 @@ class PitchGrid:
         dropped = Counter({"unknown": len(ids) - len(known)} if len(known) < len(ids) else {})
         tempos = (Tempo(0, self.qpm or DEFAULT_QPM),)
         return Decoded(Piece(tuple(notes), self.ticks_per_beat, tempos=tempos), dropped)
+
+    def reader(self) -> WholeReader:
+        """Return one that has read nothing yet."""
+        return WholeReader(self.decode)
 
     def units(self, ids: Sequence[int]) -> int:
         """Return the number of steps in a row."""
