@@ -87,6 +87,8 @@ class Composer:
         """
         if not run.is_dir():
             raise RunError(f"There is no run {run}. Train one first: seqgan-music train DIR.")
+        if not (run / "vocabulary.json").exists():
+            raise RunError(f"{run} is not a run: it has no vocabulary.json. Train one: seqgan-music train DIR.")
         tokenizer = vocabulary.load(run / "vocabulary.json")
         file = run / "config.toml"
         own = config.load(str(file)) if file.is_file() else config.Config()

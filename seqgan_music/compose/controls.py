@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral, Real
+from typing import Any
 
 from seqgan_music.compose.steering import Density, PitchRange
 from seqgan_music.errors import ConfigError
@@ -13,6 +15,14 @@ from seqgan_music.music.keys import Key
 DEFAULT_BARS = 16
 SEED_LIMIT = 2**63
 MOST_PIECES = 10_000
+
+
+def check_number(name: str, value: Any, fine: Callable[[Any], bool], bounds: str, *, whole: bool = False) -> None:
+    """Raise ConfigError where a value, of whatever type, is no number or not within the bounds; NaN is in none."""
+    if not isinstance(value, Integral if whole else Real) or isinstance(value, bool):
+        raise ConfigError(f"{name} must be a {'whole ' * whole}number, {bounds}, not {value!r}.")
+    if not fine(value):
+        raise ConfigError(f"{name} must be {bounds}, not {value}.")
 
 
 @dataclass(frozen=True)
@@ -55,25 +65,21 @@ class Controls:
         """Refuse values that cannot be."""
         if self.bars is not None and self.seconds is not None:
             raise ConfigError("Give bars or seconds, not both.")
-        # Written so that NaN, which compares false with everything, is refused.
-        for name, value, fine, bounds in (
-            ("temperature", self.temperature, 0 < self.temperature <= 100, "above 0 and at most 100"),
-            ("cutoff", self.cutoff, self.cutoff is None or 0 <= self.cutoff < 1, "0 (off) to less than 1"),
-            ("top-k", self.top_k, self.top_k >= 0, "0 (off) or more"),
-            ("top-p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("bars", self.bars, self.bars is None or 1 <= self.bars <= 10_000, "1 to 10000"),
-            ("seconds", self.seconds, self.seconds is None or 0 < self.seconds <= 7200, "above 0 and at most 7200"),
-            (
-                "tempo",
-                self.tempo,
-                self.tempo is None or 10 <= self.tempo <= 400,
-                "10 to 400 quarter notes a minute",
-            ),
-            ("program", self.program, self.program is None or 0 <= self.program <= 127, "0 to 127"),
-            ("max-copy", self.max_copy, self.max_copy is None or 2 <= self.max_copy <= 1000, "2 to 1000"),
-        ):
-            if not fine:
-                raise ConfigError(f"{name} must be {bounds}, not {value}.")
+        check_number("temperature", self.temperature, lambda x: 0 < x <= 100, "above 0 and at most 100")
+        check_number("top-k", self.top_k, lambda x: x >= 0, "0 (off) or more", whole=True)
+        check_number("top-p", self.top_p, lambda x: 0 < x <= 1, "above 0 and at most 1")
+        if self.cutoff is not None:
+            check_number("cutoff", self.cutoff, lambda x: 0 <= x < 1, "0 (off) to less than 1")
+        if self.bars is not None:
+            check_number("bars", self.bars, lambda x: 1 <= x <= 10_000, "1 to 10000", whole=True)
+        if self.seconds is not None:
+            check_number("seconds", self.seconds, lambda x: 0 < x <= 7200, "above 0 and at most 7200")
+        if self.tempo is not None:
+            check_number("tempo", self.tempo, lambda x: 10 <= x <= 400, "10 to 400 quarter notes a minute")
+        if self.program is not None:
+            check_number("program", self.program, lambda x: 0 <= x <= 127, "0 to 127", whole=True)
+        if self.max_copy is not None:
+            check_number("max-copy", self.max_copy, lambda x: 2 <= x <= 1000, "2 to 1000", whole=True)
         for bar in range(1, 1 + len(self.pitch_range.bars if self.pitch_range else ())):
             if not self.pitches(bar) and self.key and self.pitch_range:
                 raise ConfigError(f"No note of {self.key.name} lies in the range {self.pitch_range.text}.")
@@ -101,7 +107,6 @@ AS_IT_COMES = Controls()
 
 def check_seeds(seed: int, count: int) -> None:
     """Raise ConfigError where `seed`, `seed + 1`, ... cannot be the seeds of `count` pieces."""
-    if not 1 <= count <= MOST_PIECES:
-        raise ConfigError(f"count must be 1 to {MOST_PIECES}, not {count}.")
-    if not 0 <= seed < SEED_LIMIT - MOST_PIECES:
-        raise ConfigError(f"seed must be 0 to 2^63 - {MOST_PIECES + 1}, not {seed}.")
+    check_number("count", count, lambda x: 1 <= x <= MOST_PIECES, f"1 to {MOST_PIECES}", whole=True)
+    most = SEED_LIMIT - MOST_PIECES
+    check_number("seed", seed, lambda x: 0 <= x < most, f"0 to 2^63 - {MOST_PIECES + 1}", whole=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from seqgan_music.music.notes import Piece
     from seqgan_music.music.tokenizers import Tokenizer
 
+_EXAMPLES = {"key": "C major", "density": "3-6", "pitch_range": "C4-G5"}
+
 
 def load(run: str | Path | None = None) -> Run:
     """Return a trained run by its folder.
@@ -117,9 +119,9 @@ class Run:
             seconds=seconds,
             tempo=tempo,
             program=_program(program),
-            key=None if key is None else Key.parse(key),
-            density=None if density is None else Density.parse(density),
-            pitch_range=None if pitch_range is None else PitchRange.parse(pitch_range),
+            key=None if key is None else Key.parse(_text("key", key)),
+            density=None if density is None else Density.parse(_text("density", density)),
+            pitch_range=None if pitch_range is None else PitchRange.parse(_text("pitch_range", pitch_range)),
             keep_primer=keep_primer,
             max_copy=max_copy,
         )
@@ -373,12 +375,21 @@ def _particles(critic: bool | int | None) -> int | None:
     """Return among how many pieces the critic is to choose: 0 is without it, None as the run's evaluation says."""
     if critic is True:
         return asking.SIDE_BY_SIDE
-    return None if critic is None else int(critic)
+    if critic is None or isinstance(critic, int):
+        return None if critic is None else int(critic)
+    raise ConfigError(f"critic must be True, False or a whole number, not {critic!r}.")
 
 
 def _seed(seed: int | None) -> int:
     """Return a seed: the one given, or one that was drawn."""
     return secrets.randbelow(10**9) if seed is None else seed
+
+
+def _text(name: str, value: object) -> str:
+    """Return an argument that is text. Raises ConfigError where it is anything else."""
+    if not isinstance(value, str):
+        raise ConfigError(f'{name} must be text, as in {name}="{_EXAMPLES[name]}", not {value!r}.')
+    return value
 
 
 def _program(program: int | str | None) -> int | None:
