@@ -406,13 +406,16 @@ class Cache(Reader):
         for row, value in dice.sample(rows, dice.randrange(1, len(rows) + 1)):
             inside = zlib.decompress(value[16:])
             line, _, rest = inside.partition(b"\n")
+            odd_line = (
+                mutations.odd_json(line, dice) if line[:1] in (b"[", b"{") else mutations.damaged(inside, dice)
+            )
             odd: Any = dice.choice(
                 (
                     None, 7, 0.5, "text", b"", b"\0", zlib.compress(b""), zlib.compress(b"\n"),
                     zlib.compress(b"{}\n"),
                     zlib.compress(mutations.damaged(inside, dice)),
-                    zlib.compress(mutations.odd_json(line, dice) + b"\n" + rest),
-                    zlib.compress(mutations.odd_json(line, dice) + b"\n" + rest),
+                    zlib.compress(odd_line + b"\n" + rest),
+                    zlib.compress(odd_line + b"\n" + rest),
                     zlib.compress(line + b"\n" + mutations.damaged(rest or b"\0", dice)),
                     dice.choice(rows)[1],
                 )
