@@ -80,6 +80,14 @@ def of_ids(tokenizer: Tokenizer, ids: Ints) -> NoteTable:
     return one_by_one(tokenizer, ids)
 
 
+def struck_again(row: Ints, onset: Ints, pitch: Ints) -> tuple[Ints, Ints]:
+    """Return which of notes (M,) are followed by one of their pitch in their row, and after how many ticks (K,)."""
+    order = np.lexsort((onset, pitch, row))
+    here, after = order[:-1], order[1:]
+    same = (row[here] == row[after]) & (pitch[here] == pitch[after])
+    return here[same], (onset[after] - onset[here])[same]
+
+
 def one_by_one(tokenizer: Tokenizer, ids: Ints) -> NoteTable:
     """Return the same table by the tokenizer's own `decode`: slow, obvious, and right."""
     pieces = [tokenizer.decode(row).piece for row in ids.tolist()]

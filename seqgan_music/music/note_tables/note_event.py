@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_music.music.note_tables import Bools, Ints, NoteTable
+from seqgan_music.music.note_tables import Bools, Ints, NoteTable, struck_again
 from seqgan_music.music.notes import LOWEST_PITCH, PITCHES
 from seqgan_music.music.tokenizers._event_grammar import MOST_BARS, MOST_HOLDS
 
@@ -206,10 +206,8 @@ class _Machine:
         duration = self.durations[row, self.group_of[step, row]]
         step, row, duration = step[duration > 0], row[duration > 0], duration[duration > 0]
         onset, pitch = self.onsets[step, row], self.pitches[step, row]
-        order = np.lexsort((onset, pitch, row))
-        here, after = order[:-1], order[1:]
-        same = (row[here] == row[after]) & (pitch[here] == pitch[after])
-        duration[here[same]] = np.minimum(duration[here], onset[after] - onset[here])[same]
+        cut, gap = struck_again(row, onset, pitch)
+        duration[cut] = np.minimum(duration[cut], gap)
         order = np.lexsort((pitch, onset, row))
         step, row = step[order], row[order]
         return NoteTable(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seqgan_music.music.note_tables import Ints, NoteTable
+from seqgan_music.music.note_tables import Ints, NoteTable, struck_again
 from seqgan_music.music.notes import LOWEST_PITCH, PITCHES
 from seqgan_music.music.tokenizers._event_grammar import MOST_BARS
 
@@ -44,12 +44,9 @@ def decode(tokenizer: Any, ids: Ints) -> NoteTable:
         phase[waits & (ticks == at.waits)] = _WAITING
     step, row = np.nonzero(lengths)
     onset, pitch, duration = onsets[step, row], pitches[step, row], lengths[step, row]
-    order = np.lexsort((onset, pitch, row))
-    first, after = order[:-1], order[1:]
-    same = (row[first] == row[after]) & (pitch[first] == pitch[after])
-    gap = (onset[after] - onset[first])[same]
-    whole = durations[np.searchsorted(durations, gap, side="right") - 1]  # as `PerformanceLayout.apart`
-    duration[first[same]] = np.minimum(duration[first[same]], whole)
+    cut, gap = struck_again(row, onset, pitch)
+    within = durations[np.searchsorted(durations, gap, side="right") - 1]  # as `PerformanceLayout.apart`
+    duration[cut] = np.minimum(duration[cut], within)
     order = np.lexsort((pitch, onset, row))
     row, onset = row[order], onset[order]
     return NoteTable(

@@ -12,7 +12,7 @@ from typing import Generic, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_music.music.notes import DEFAULT_VELOCITY, LOWEST_PITCH, PITCHES, UNSAID
+from seqgan_music.music.notes import DEFAULT_VELOCITY, LOWEST_PITCH, PITCHES, UNSAID, Note
 from seqgan_music.music.tokenizers._language import Group
 from seqgan_music.music.tokenizers._note_event_layout import Layout
 
@@ -346,3 +346,8 @@ def without_overlaps(events: list[Event], changed: Counter[str]) -> list[Event]:
 def centre(index: int, bins: int) -> int:
     """Return the velocity that stands for a bin."""
     return 1 + (2 * index + 1) * 127 // (2 * bins) if bins else DEFAULT_VELOCITY
+
+
+def sounded(events: Iterable[Event], bins: int) -> list[Note]:
+    """Return events as notes, each as loud as the centre of its bin."""
+    return [Note(onset, pitch, duration, centre(loudness, bins)) for onset, pitch, duration, loudness in events]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from seqgan_music.music.notes import PITCHES, Note
 from seqgan_music.music.tokenizers._event_filling import BarredFilling
-from seqgan_music.music.tokenizers._event_grammar import ALL_PITCHES, Event, Span, centre, without_overlaps
+from seqgan_music.music.tokenizers._event_grammar import ALL_PITCHES, Event, Span, sounded, without_overlaps
 from seqgan_music.music.tokenizers._note_event_language import NoteEventGrammar, Writer
 from seqgan_music.music.tokenizers._note_event_layout import Layout
 from seqgan_music.music.tokenizers._note_event_returns import returning
@@ -32,8 +32,8 @@ class NoteEventFilling(BarredFilling[Layout, Event, NoteEventGrammar]):
 
     def new_notes(self) -> list[Note]:
         """Return the notes that were not kept, in order."""
-        events, bins = sorted(self._grammar.events(self._new)), self._layout.velocities
-        return [Note(o, p, d, centre(v, bins)) for o, p, d, v in without_overlaps(events, Counter())]
+        new = without_overlaps(sorted(self._grammar.events(self._new)), Counter())
+        return sounded(new, self._layout.velocities)
 
     def _written(self, begin: int, until: int, meters: int) -> list[int]:
         events = [event for event in self._events if begin <= event[0] < until]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from seqgan_music.music.notes import PITCHES, Note
 from seqgan_music.music.tokenizers._event_filling import EventFilling
-from seqgan_music.music.tokenizers._event_grammar import Event, centre
+from seqgan_music.music.tokenizers._event_grammar import Event, sounded
 from seqgan_music.music.tokenizers._performance_language import PerformanceGrammar, PerformanceLayout, written
 
 
@@ -26,8 +26,8 @@ class PerformanceFilling(EventFilling[PerformanceLayout, Event, PerformanceGramm
 
     def new_notes(self) -> list[Note]:
         """Return the notes that were not kept, in order."""
-        new, bins = self._layout.apart(self._grammar.events(self._new), Counter()), self._layout.velocities
-        return [Note(onset, pitch, ticks, centre(loudness, bins)) for onset, pitch, ticks, loudness in new]
+        new = self._layout.apart(self._grammar.events(self._new), Counter())
+        return sounded(new, self._layout.velocities)
 
     def _written(self, begin: int, until: int, meters: int) -> list[int]:
         kept = [event for event in self._events if begin <= event[0] < until]

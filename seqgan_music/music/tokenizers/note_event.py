@@ -34,7 +34,7 @@ from typing import ClassVar
 
 from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import Note, Piece
-from seqgan_music.music.tokenizers._event_grammar import Event, Span, centre, without_overlaps
+from seqgan_music.music.tokenizers._event_grammar import Event, Span, sounded, without_overlaps
 from seqgan_music.music.tokenizers._event_tokenizer import EventOptions, EventTokenizer
 from seqgan_music.music.tokenizers._note_event_filling import NoteEventFilling
 from seqgan_music.music.tokenizers._note_event_language import NoteEventGrammar, Writer
@@ -96,5 +96,4 @@ class NoteEvent(EventTokenizer[Layout, Event, NoteEventGrammar]):
         return without_overlaps(sorted(events), Counter())
 
     def _notes(self, events: Iterable[Event]) -> list[Note]:
-        bins = self.layout.velocities
-        return [Note(onset, pitch, duration, centre(loudness, bins)) for onset, pitch, duration, loudness in events]
+        return sounded(events, self.layout.velocities)

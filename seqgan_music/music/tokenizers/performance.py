@@ -28,7 +28,7 @@ import numpy as np
 
 from seqgan_music.errors import ConfigError
 from seqgan_music.music.notes import DEFAULT_QPM, Note, Piece
-from seqgan_music.music.tokenizers._event_grammar import MOST_BARS, Event, Span, centre
+from seqgan_music.music.tokenizers._event_grammar import MOST_BARS, Event, Span, sounded
 from seqgan_music.music.tokenizers._event_tokenizer import EventTokenizer
 from seqgan_music.music.tokenizers._performance_filling import PerformanceFilling
 from seqgan_music.music.tokenizers._performance_language import PerformanceGrammar, PerformanceLayout, written
@@ -102,5 +102,4 @@ class Performance(EventTokenizer[PerformanceLayout, Event, PerformanceGrammar]):
         return self.layout.apart(events, Counter())
 
     def _notes(self, events: Iterable[Event]) -> list[Note]:
-        bins = self.layout.velocities
-        return [Note(onset, pitch, duration, centre(loudness, bins)) for onset, pitch, duration, loudness in events]
+        return sounded(events, self.layout.velocities)
