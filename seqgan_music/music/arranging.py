@@ -19,7 +19,7 @@ from pathlib import Path
 
 from seqgan_music.config import ReadingConfig
 from seqgan_music.errors import InputError
-from seqgan_music.music import controllers, smf
+from seqgan_music.music import alignment, controllers, smf
 from seqgan_music.music.arrangement import Arrangement, Track, separate
 from seqgan_music.music.notes import Meter, Note, Tempo
 from seqgan_music.music.reading import MIDI_SUFFIXES, SUFFIXES, content
@@ -116,7 +116,8 @@ def _arrangement(score: Score, limits: ReadingConfig, counts: Counter[str]) -> A
 
 
 def _from_midi(data: bytes, name: str, limits: ReadingConfig, counts: Counter[str]) -> list[Score]:
-    file = smf.parse(data, limits.max_tracks, limits.max_notes, counts, to_be_played=True)
+    parsed = smf.parse(data, limits.max_tracks, limits.max_notes, counts, to_be_played=True)
+    file = alignment.aligned(parsed, counts)
     fits = file.ticks_per_beat.denominator == 1 and file.ticks_per_beat <= FINEST
     grid = int(file.ticks_per_beat) if fits else GRID
     groups = [file.tracks] if file.form < 2 else [[track] for track in file.tracks]

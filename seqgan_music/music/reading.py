@@ -17,7 +17,7 @@ from math import inf
 from pathlib import Path
 
 from seqgan_music.config import ReadingConfig
-from seqgan_music.music import controllers, smf
+from seqgan_music.music import alignment, controllers, smf
 from seqgan_music.music.notes import DRUMS, HIGHEST_PITCH, LOWEST_PITCH, PROGRAMS, Meter, Note, Piece, Tempo
 from seqgan_music.music.score_files import SCORE_SUFFIXES, scores_from_bytes
 from seqgan_music.music.scores import Part, Score, piece_from_score, usable_meter, with_upbeat
@@ -236,7 +236,8 @@ def _in_range(notes: list[Note], out_of_range: str, counts: Counter[str]) -> lis
 
 def _from_midi(data: bytes, name: str, config: ReadingConfig, counts: Counter[str]) -> list[Score]:
     played = config.instruments or config.pedal_beats > 0
-    file = smf.parse(data, config.max_tracks, config.max_notes, counts, to_be_played=played)
+    parsed = smf.parse(data, config.max_tracks, config.max_notes, counts, to_be_played=played)
+    file = alignment.aligned(parsed, counts)
     ratio = config.ticks_per_beat / file.ticks_per_beat
     if file.form < 2:
         return [_score(file.tracks, ratio, name, config, counts)]
