@@ -50,7 +50,7 @@ def onsets(found: MidiFile) -> list[int]:
 @given(st.integers(0, 9999), st.integers(20, 4 * BEAT - 20), st.sampled_from([(4, 4), (3, 4)]))
 def test_a_song_beside_its_beats_is_put_on_bar_lines(seed: int, later: int, bar: tuple[int, int]) -> None:
     near_a_sixteenth = min(later % (BEAT // 4), -later % (BEAT // 4)) <= BEAT // 32
-    assume(not near_a_sixteenth and later % BEAT > BEAT // 8)  # on its grid or a little late: tests of their own
+    assume(not near_a_sixteenth and BEAT // 8 < later % BEAT < BEAT - BEAT // 8)
     notes = song(seed, later, beats=bar[0])
     counts: Counter[str] = Counter()
     found = aligned(file(Track(meters=[(0, *bar)]), Track(notes={0: notes})), counts)
@@ -71,10 +71,9 @@ def test_bars_of_one_beat_become_bars_of_four(seed: int, beats_later: int) -> No
     assert onsets(found)[0] % (4 * BEAT) == 0
 
 
-@given(st.integers(0, 9999), st.integers(16, BEAT // 8))
-def test_a_file_that_is_a_little_late_keeps_its_bars(seed: int, late: int) -> None:
-    # A beat off the bar line, by chords: the file says otherwise, and of bars it is believed.
-    notes = [(onset + BEAT, end + BEAT, pitch, velocity) for onset, end, pitch, velocity in song(seed, late)]
+@given(st.integers(0, 9999), st.integers(16, BEAT // 8 - 1), st.sampled_from([1, -1]))
+def test_a_file_that_is_a_little_late_or_early_keeps_its_bars(seed: int, by: int, sign: int) -> None:
+    notes = song(seed, BEAT + sign * by)  # a beat off the bar line, by chords: of bars the file is believed
     found = aligned(file(Track(notes={0: notes}, meters=[(0, 4, 4)])), Counter())
     assert onsets(found)[0] % (4 * BEAT) == BEAT
 
