@@ -40,7 +40,8 @@ class One(Ranks):
 
 def torchrun(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
     """Start two processes on the CPU, at a port that torchrun finds free."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("environment", {})}
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    environment = {**os.environ, **settings, **options.pop("environment", {})}
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*line, *map(str, arguments)], env=environment, text=True, **streams, **options)

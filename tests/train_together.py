@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from test_methods import MUSICAL, OPTIONS, config, music
 
+from seqgan_music import machine
 from seqgan_music.config import ChoiceConfig, GeneratorConfig
 from seqgan_music.learning import methods
 from seqgan_music.learning.ranks import Ranks, joined
@@ -41,3 +42,4 @@ if __name__ == "__main__":
     with joined("cpu") as together:
         os.fsync = lambda descriptor: None  # type: ignore[assignment]
         train(Path(sys.argv[1]), together)
+    machine.leave(0)

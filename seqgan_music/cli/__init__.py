@@ -75,12 +75,11 @@ def main() -> None:
         status = commands(prog_name="seqgan-music", standalone_mode=False)
         if sys.stdout:
             sys.stdout.flush()
-        sys.exit(status if isinstance(status, int) else 0)
     except SeqganMusicError as error:
         _fail(str(error))
     except click.UsageError as error:
         if machine.started_together() and os.environ["RANK"] != "0":
-            sys.exit(2)  # the first of them says it for all
+            _end(2)  # the first of them says it for all
         path = error.ctx.command_path if error.ctx else "seqgan-music"
         _fail(f"{' '.join(error.format_message().split())} See '{path} --help'.")
     except click.ClickException as error:
@@ -98,6 +97,9 @@ def main() -> None:
                 " elsewhere."
             )
         raise
+    except SystemExit as ended:
+        _end(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+    _end(status if isinstance(status, int) else 0)
 
 
 def _was_printing(error: BaseException) -> bool:
@@ -122,4 +124,4 @@ def _end(status: int, message: str = "") -> NoReturn:
                 stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    sys.exit(status)
+    machine.leave(status)
