@@ -117,7 +117,12 @@ def test_an_evaluation_is_a_table_a_file_and_a_choice(command: Command, run: Pat
     document = json.loads((run / "evaluation.json").read_text())
     assert (document["format"], document["features"], document["split"]) == (1, "features-v1", "test")
     assert document["data"]["test_pieces"] == document["data"]["windows_compared"] == 24
-    assert [row["name"] for row in document["rows"]] == ["real", "copies", "random", "markov", "mle", "seqgan"]
+    shown = ["real", "copies", "random", "markov", "mle", "seqgan", f"{document['chosen']['name']}+grammar"]
+    assert [row["name"] for row in document["rows"]] == shown
+    assert "+grammar: as `sample` writes" in " ".join(out.split())
+    free, held = (row["figures"]["valid_share"]["value"] for row in document["rows"][-2:])
+    assert free < 1
+    assert held == 1
     assert "paper_mse" in document["rows"][0]["figures"]
     assert [one["name"] for one in document["verdicts"]] == ["seqgan"]
     assert document["read"][0] == "2026-01-01 00:00:00"

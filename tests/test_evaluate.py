@@ -18,6 +18,7 @@ from seqgan_music.evaluate import c2st, phases
 from seqgan_music.evaluate.bootstrap import Measured, resample
 from seqgan_music.evaluate.evaluation import Evaluation
 from seqgan_music.evaluate.figures import catalogue, distinct
+from seqgan_music.evaluate.grammatical import GrammaticalSource
 from seqgan_music.evaluate.ground import Ground, Options
 from seqgan_music.evaluate.phases import Phase
 from seqgan_music.evaluate.sources import Drawn, GeneratorSource, MarkovSource, RandomSource, RowsSource, Source
@@ -307,3 +308,19 @@ def test_the_same_weights_are_no_choice() -> None:
     run = [Phase("mle", 1, "phase-1", "a", "g"), Phase("seqgan", 2, "phase-2", "b", "g")]
     found, reason = phases.choose(run, {}, "bits_per_note")
     assert (found.name, reason) == ("mle", "on the validation split: seqgan ended with the same weights")
+
+
+@pytest.mark.parametrize("name", ["note_event", "ensemble", "performance"])
+def test_under_the_grammar_nothing_is_dropped_and_every_number_comes_of_the_seed(name: str) -> None:
+    tokenizer = tokenizers.create(name, {}, 12)
+    generator = Generator(len(tokenizer.vocabulary), len(tokenizer.vocabulary), GeneratorConfig(4, 8))
+    generator.initialise(torch.Generator().manual_seed(1))
+    source = GrammaticalSource(generator, tokenizer, cutoff=1e-4)
+    drawn, again = (source.draw(5, 300, 1.0, torch.Generator().manual_seed(2)) for _ in range(2))
+    assert [row.tolist() for row in drawn.rows] == [row.tolist() for row in again.rows]
+    assert len({tuple(row.tolist()) for row in drawn.rows}) == 5
+    for row in drawn.rows:
+        ended = int(row[-1]) == tokenizer.end_id
+        assert not {kind: n for kind, n in tokenizer.decode(row.tolist()).dropped.items() if kind != "unfinished"}
+        assert ended or len(row) == 300
+    assert drawn.cut == sum(int(row[-1]) != tokenizer.end_id for row in drawn.rows)

@@ -27,6 +27,7 @@ from seqgan_music.evaluate import phases as run_phases
 from seqgan_music.evaluate import result, verdicts
 from seqgan_music.evaluate.bootstrap import Estimate, Measured, between_runs
 from seqgan_music.evaluate.figures import Row, catalogue, measure
+from seqgan_music.evaluate.grammatical import GrammaticalSource
 from seqgan_music.evaluate.ground import PLAIN, Ground, Options
 from seqgan_music.evaluate.material import Material
 from seqgan_music.evaluate.phases import Phase
@@ -52,7 +53,7 @@ def _quietly(text: str) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the table, by run. `kind` is "reference", "baseline" or "method"."""
+    """A row of the table, by run. `kind` is "reference", "baseline", "method" or, of a method, "grammar"."""
 
     name: str
     kind: str
@@ -152,10 +153,12 @@ class Evaluation:
         sources: Sequence[Source],
         show: Show,
         temperatures: Sequence[float] = (),
+        kind: str = "method",
     ) -> Material:
         """Draw and measure a method, a source for each run; return the first one's music at T=1.
 
-        `temperatures` are all of the options unless given, and have 1 among them.
+        `temperatures` are all of the options unless given, and have 1 among them. Rows of another `kind` are shown,
+        and compared with none.
         """
         plain: Material | None = None
         for temperature in temperatures or self.ground.options.grid:
@@ -167,7 +170,7 @@ class Evaluation:
                 rows.append(self.ground.measured(material, source, temperature))
                 if temperature == PLAIN and plain is None:
                     plain = material
-            self.entries.append(Entry(name, "method", phase, temperature, rows))
+            self.entries.append(Entry(name, kind, phase, temperature, rows))
         assert plain is not None  # the grid holds 1
         return plain
 
@@ -332,6 +335,7 @@ def evaluate(
         "why": why,
     }
     found.copies = _longest_copies(found.ground, chosen.name, materials[chosen.name])
+    _add_grammar(found, run, chosen, materials[chosen.name], show)
     found.seconds = time.perf_counter() - found.started
     if critic or (critic is None and knows(folder, chosen.sha256)):
         add_critic(found, critic, show=show)
@@ -422,6 +426,15 @@ def _choose(found: Evaluation, run: Opened) -> tuple[Phase, str]:
     compared = run.phases if len(run.phases) > 1 else ()
     figures = {phase.name: _figures_of(found, run, phase) for phase in compared}
     return run_phases.choose(run.phases, figures, found.bits)
+
+
+def _add_grammar(found: Evaluation, run: Opened, chosen: Phase, free: Material, show: Show) -> None:
+    """Add what the chosen phase writes under its grammar, as `sample` does, where without it mistakes are made."""
+    if run.tokenizer.end_id is None or free.valid.all():
+        return
+    generator = run.generator(chosen).generator
+    source = GrammaticalSource(generator, run.tokenizer, run.config.sampling.cutoff)
+    found.add(f"{chosen.name}+grammar", chosen.number, [source], show, [PLAIN], kind="grammar")
 
 
 def _figures_of(found: Evaluation, run: Opened, phase: Phase) -> Mapping[str, Measured]:

@@ -1,7 +1,7 @@
 """Where a row's music comes from: a generator at a temperature, counts, dice, or a copy of the training set.
 
 Generators are sampled in one batch and unconstrained, from the start id to the end id, so that it is they who are
-measured and not a grammar around them.
+measured and not a grammar around them (`grammatical`).
 """
 
 from __future__ import annotations

@@ -57,6 +57,11 @@ def _lines(found: Document) -> Iterator[str]:
         f"bits a {data['unit']}; Fréchet, W1, AUC, lag: lower is better; overl, valid: higher; the others:"
         " as real. real: other held-out pieces, the floor. copies: training pieces passed off as new."
         + (f" No token less likely than {cutoff:g} was drawn; bits are of all." if cutoff else "")
+        + (
+            " +grammar: as `sample` writes, without tokens that make no sense where they stand."
+            if any(row["kind"] == "grammar" for row in found["rows"])
+            else ""
+        )
     )
     yield from _plain_temperature(found)
     yield from _judged(found)
