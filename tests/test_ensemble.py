@@ -138,6 +138,7 @@ def test_without_the_option_a_file_is_read_as_before(tmp_path: Path) -> None:
     with_pedal = read_bytes(tmp_path, midi_bytes(TRIO), pedal_beats=2.0)
     assert with_pedal.pieces == (piece,)
     assert with_pedal.counts["drum_notes"] == 3
+    assert "drum_notes" not in read_bytes(tmp_path, midi_bytes(TRIO), instruments=True).counts
 
 
 def test_drums_alone_are_no_piece(tmp_path: Path) -> None:

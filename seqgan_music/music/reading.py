@@ -99,6 +99,8 @@ def _read(
         tracks.append(track)
     if not pieces:
         raise problem or UnusableError("no notes", "It holds no notes.")
+    if suffix in MIDI_SUFFIXES and config.instruments and config.track == "all":
+        del counts["drum_notes"]  # which counts what is left out
     return pieces, tracks[0]
 
 
