@@ -34,6 +34,10 @@ PAPER: Mapping[str, Any] = {
 """The settings of the authors' code, as far as they are the generator's."""
 
 
+_PARTS, _LEAST_ROWS = 8, 8
+"""A step is timed by an eighth of its sequences, where a rank has at least so many of these."""
+
+
 @dataclass(frozen=True)
 class ReinforceOptions:
     """Options of the generator's steps."""
@@ -180,7 +184,15 @@ class Reinforce:
 
     def expected_seconds(self) -> float:
         """Time one generator step, after one to warm up."""
-        return seconds(self._generator_step) * self.options.iterations * self.options.g_steps
+        return self.step_seconds() * self.options.iterations * self.options.g_steps
+
+    def step_seconds(self) -> float:
+        """Time a generator step; on a CPU, where it grows with them, by one of few sequences."""
+        few, size = self.options.batch // _PARTS, self._setting.ranks.size
+        if self._setting.device.type != "cpu" or few < _LEAST_ROWS * size:
+            return seconds(self._generator_step)
+        step = type(self)(self._setting, replace(self.options, batch=few))
+        return seconds(step._generator_step) * self.options.batch / few
 
     @staticmethod
     def scaled(options: Any, share: float) -> Any:

@@ -199,7 +199,7 @@ class Windowed(Seqgan):
     def expected_seconds(self) -> float:
         """Time one generator step and a small step of D, after one of each to warm up."""
         options, few = self.options, min(self.options.d_samples, 32)
-        step = seconds(self._generator_step) * options.iterations * options.g_steps
+        step = self.step_seconds() * options.iterations * options.g_steps
         share = sum(options.lengths) / (len(options.lengths) * self.length) if options.lengths else 1.0
         d_step = seconds(lambda: self._discriminator_step(few, None)) * options.d_samples / few
         return step * share + d_step * (options.pretrain + options.iterations * options.d_steps)
