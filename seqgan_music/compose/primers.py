@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -64,8 +65,9 @@ def read_pieces(path: Path, reading: ReadingConfig, what: str) -> Reading:
     from seqgan_music.music.reading import SUFFIXES, read
     from seqgan_music.music.workers import Failure, bounded_map
 
-    if not path.is_file():
-        raise InputError(f"{what} {path} is {'a folder: give a file' if path.is_dir() else 'not there'}.")
+    if not os.path.isfile(path):
+        is_there = "a folder: give a file" if os.path.isdir(path) else "no file" if os.path.exists(path) else ""
+        raise InputError(f"{what} {path} is {is_there or 'not there'}.")
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{what} {path} is of no known kind. Kinds: {' '.join(sorted(SUFFIXES))}.")
     ((_, found),) = bounded_map(

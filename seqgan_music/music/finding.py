@@ -55,7 +55,8 @@ def find(folder: Path, suffixes: Collection[str]) -> Found:
             continue
         for entry in entries:
             _place(entry, suffixes, found, pending)
-    found.files = [path[len(os.path.join(folder, "")) :] for path in found.files]
+    # Of "." the files come as "./tune.mid", those of its folders as "folder/tune.mid".
+    found.files = [path.removeprefix(os.path.join(folder, "")) for path in found.files]
     found.files.sort(key=os.fsencode)
     return found
 

@@ -22,7 +22,8 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         found += [path / name for name in find(path, SUFFIXES).files] if os.path.isdir(path) else [path]
     if not found:
-        raise InputError(f"{', '.join(map(str, paths))}: no music there. Kinds: {' '.join(sorted(SUFFIXES))}.")
+        places = ", ".join(map(str, paths)) or "No file is given"
+        raise InputError(f"{places}: no music there. Kinds: {' '.join(sorted(SUFFIXES))}.")
     return list(dict.fromkeys(found))
 
 
@@ -53,8 +54,8 @@ def read_files(paths: Sequence[Path], reading: ReadingConfig) -> Iterator[tuple[
 
 
 def _unreadable(path: Path) -> str:
-    if not path.is_file():
-        return "there is no such file"
+    if not os.path.isfile(path):
+        return "it is no file" if os.path.exists(path) else "there is no such file"
     if path.suffix.lower() not in SUFFIXES:
         return f"of no known kind: {' '.join(sorted(SUFFIXES))}"
     return ""
