@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgan_music.critic.sheet import BARS, LAGS, LIKENESSES, LONGEST, NOTE_IDS, Sheet
+from seqgan_music.learning.devices import shared_dice_kept
 from seqgan_music.learning.generator import dropout
 
 Window = tuple[Sheet, int, int]
@@ -161,6 +162,7 @@ class Reader(nn.Module):
 class Network(Reader):
     """D: the logit that a window is of the folder."""
 
+    @shared_dice_kept()
     def __init__(self, embedding: int, channels: int, hidden: int, dropout: float) -> None:
         super().__init__(embedding, channels, hidden, dropout)
         self.of_bar = nn.Linear(hidden, 1)
@@ -187,6 +189,7 @@ class Misfits(Reader):
     Beside what `Reader` knows each bar is told how like it is the bars after it, the window's mean and maximum.
     """
 
+    @shared_dice_kept()
     def __init__(self, embedding: int, channels: int, hidden: int, dropout: float) -> None:
         super().__init__(embedding, channels, hidden, dropout)
         self.later = nn.Linear(LAGS * (LIKENESSES + 1) + 2 * LIKENESSES, hidden)

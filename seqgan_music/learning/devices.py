@@ -35,6 +35,13 @@ def describe(device: torch.device) -> str:
 
 
 @contextmanager
+def shared_dice_kept() -> Iterator[None]:
+    """Leave torch's shared random numbers, from which layers draw when they are made, to the program around us."""
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+@contextmanager
 def one_thread() -> Iterator[None]:
     """Let sums run on one thread for a while: where there is little work, more of them only wait for each other."""
     threads = torch.get_num_threads()

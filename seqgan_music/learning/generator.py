@@ -20,6 +20,7 @@ from seqgan_music.config import GeneratorConfig
 from seqgan_music.learning.attention import Attention, Memory, Past, StepAttention
 from seqgan_music.learning.clock import Clock, Reading, Time, TimeEmbedding
 from seqgan_music.learning.data import IGNORED
+from seqgan_music.learning.devices import shared_dice_kept
 from seqgan_music.learning.likelihood import SAFE_LOGIT, nll, weighted_nll
 from seqgan_music.learning.ranks import Rng, kept
 
@@ -76,6 +77,7 @@ class Generator(nn.Module):
     begins sequences that are not as they stand in the data but shifted.
     """
 
+    @shared_dice_kept()
     def __init__(
         self,
         vocabulary_size: int,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seqgan_music import choices
 from seqgan_music.config import ChoiceConfig, build
+from seqgan_music.learning.devices import shared_dice_kept
 from seqgan_music.learning.ranks import Rng
 from seqgan_music.tokenset import TokenSet
 
@@ -79,6 +80,7 @@ def check(choice: ChoiceConfig) -> Any:
     return build(cls.Options, choice.options, f"Discriminator '{choice.name}'")
 
 
+@shared_dice_kept()
 def create(
     choice: ChoiceConfig, vocabulary_size: int, length: int, tokens: TokenSet | None = None
 ) -> Discriminator:
