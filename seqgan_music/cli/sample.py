@@ -68,7 +68,7 @@ def command(
     options = formats.Options(score=score, soundfont=soundfont)
     formats.check([out for own in files for out in own], options)
     named, run = run, compose.find_run(run)
-    composer = compose.Composer.open(run)
+    composer = compose.Composer.open(run, progress=True)
     if named is None and run == compose.BUNDLED:
         click.echo("no run of your own yet: using the model that comes with seqgan-music", err=True)
     if composer.chosen.checkpoint != "best":

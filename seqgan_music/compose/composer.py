@@ -80,10 +80,11 @@ class Composer:
         self._load, self._load_training = load, load_training
 
     @classmethod
-    def open(cls, run: Path) -> Composer:
+    def open(cls, run: Path, *, progress: bool = False) -> Composer:
         """Return the composer of a run folder, from the checkpoint that its evaluation chose, else the best.
 
-        Raises RunError, ConfigError.
+        With `progress` there is a bar on stderr while much training music is made ready for `max_copy`. Raises
+        RunError, ConfigError.
         """
         if not run.is_dir():
             raise RunError(f"There is no run {run}. Train one first: seqgan-music train DIR.")
@@ -94,7 +95,7 @@ class Composer:
         own = config.load(str(file)) if file.is_file() else config.Config()
         chosen = result.chosen(run)
         load = partial(runs.load_generator, run, tokenizer, chosen.checkpoint)
-        training = partial(runs.load_training, run, tokenizer)
+        training = partial(runs.load_training, run, tokenizer, progress=progress)
         return cls(
             tokenizer,
             load,

@@ -66,7 +66,7 @@ def load_generator(run: Path, tokenizer: Tokenizer, checkpoint: str) -> Generato
     return generator
 
 
-def load_training(run: Path, tokenizer: Tokenizer) -> Index:
+def load_training(run: Path, tokenizer: Tokenizer, *, progress: bool = False) -> Index:
     """Return the training music, to look copied notes up in. Raises RunError for a run without it.
 
     Memory is bounded: what there is of it for each piece is a name.
@@ -76,7 +76,7 @@ def load_training(run: Path, tokenizer: Tokenizer) -> Index:
 
     if not (run / "tokens.npz").exists():
         raise RunError(f"{run} does not hold the music that it learnt from: --max-copy needs a run that does.")
-    return training_index(run / "tokens.npz", tokenizer, corpus.labels(run / "scan.json"))
+    return training_index(run / "tokens.npz", tokenizer, corpus.labels(run / "scan.json"), progress=progress)
 
 
 def typical(run: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from seqgan_music.tokenset import Splits
 _NAME = "copies-{}.npz"
 
 
-def training_index(tokens: Path, tokenizer: Tokenizer, names: Sequence[str]) -> Index:
+def training_index(tokens: Path, tokenizer: Tokenizer, names: Sequence[str], *, progress: bool = False) -> Index:
     """Return the training pieces that a run's file of tokens holds. Raises RunError.
 
     `names` are those of the run's kept pieces. Memory is bounded; what is made of a large set is kept in the cache.
@@ -43,7 +43,8 @@ def training_index(tokens: Path, tokenizer: Tokenizer, names: Sequence[str]) -> 
             os.utime(path)
             return index
     # Of a thousand tunes it takes a second, of very many minutes.
-    with tqdm(desc="training music", total=len(train), unit=" rows", leave=False, disable=None, delay=3) as bar:
+    off = None if progress else True  # None: where stderr is no terminal
+    with tqdm(desc="training music", total=len(train), unit=" rows", leave=False, disable=off, delay=3) as bar:
 
         def shown() -> Iterator[NoteTable]:
             for table in corpus.each_table(train, tokenizer):
