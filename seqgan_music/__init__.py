@@ -74,8 +74,8 @@ else:  # hidden from checkers, for whom any misspelt name would be one
         return found
 
     def __dir__() -> list[str]:
-        """List the public names with what is there already."""
-        return sorted({*globals(), *__all__})
+        """List the public names, and what every module has."""
+        return sorted({*(name for name in globals() if name.startswith("__")), *__all__})
 
 
 __all__ = [

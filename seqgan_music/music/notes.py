@@ -29,11 +29,16 @@ DRUMS = 128
 """In a program's place: the pitch is one of the percussion key map, and no pitch."""
 PROGRAMS = DRUMS + 1
 UNSAID = -1
+_SHOWN = 8  # notes of a piece on a screen
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Note:
-    """One note. `onset` and `duration` in ticks (duration >= 1), `pitch` a MIDI number, `velocity` 1..127."""
+    """One note. `onset` and `duration` in ticks (duration >= 1), `pitch` a MIDI number, `velocity` 1..127.
+
+    `instrument` is a General MIDI program 0..127, 128 for drums, and 129 more for each further player of the same;
+    -1 is the piece's one instrument.
+    """
 
     onset: int
     pitch: int
@@ -101,6 +106,13 @@ class Piece:
     tempos: tuple[Tempo, ...] = (Tempo(0, DEFAULT_QPM),)
     program: int = 0
     name: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        """Return it as it is written in Python, of many notes the first ones."""
+        shown = ", ".join(map(repr, self.notes[:_SHOWN])) + ("," if len(self.notes) == 1 else "")
+        more = f", ... {len(self.notes)} in all" if len(self.notes) > _SHOWN else ""
+        rest = "".join(f", {name}={getattr(self, name)!r}" for name in self.__slots__ if name != "notes")
+        return f"Piece(notes=({shown}{more}){rest})"
 
     @property
     def end(self) -> int:

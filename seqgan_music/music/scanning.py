@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, NoReturn, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -169,6 +169,18 @@ class Scan:
         self.files: Sequence[ScannedFile] = Made(len(found.files), self._file)
         self.kept: Sequence[ScannedPiece] = Made(len(self._kept), self._kept_piece)
         self.pieces: Sequence[Piece] = Made(len(self._kept), lambda index: self.kept[index].packed.unpack())
+
+    def __repr__(self) -> str:
+        """Return "<Scan of my_songs: 40 pieces of 41 files>"."""
+        pieces, files = _plural(len(self.kept), "piece"), _plural(len(self.files), "file")
+        return f"<Scan of {shown(self.folder)}: {pieces} of {files}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Say why a scan stays where it is. Raises TypeError, as `pickle` and `copy` do."""
+        raise TypeError(
+            "A Scan reads music from a file without a name, which no other process has: it cannot be pickled or"
+            " copied. Scan the folder again there; what was read is kept in the cache."
+        )
 
     @property
     def digests(self) -> npt.NDArray[np.uint8]:

@@ -162,7 +162,10 @@ class Filling(Protocol):
 
 
 class Tokenizer(Protocol):
-    """What a file of this folder defines. `Options` is a frozen dataclass of the options a config may set."""
+    """Pieces to rows of ids, 0 to V - 1, and back. Piece and ids are taken as they are: nothing is checked.
+
+    A file of `music/tokenizers` defines one; `Options` is a frozen dataclass of the options a config may set.
+    """
 
     name: ClassVar[str]
     unit_name: ClassVar[str]

@@ -44,6 +44,7 @@ class EventOptions:
 class EventTokenizer(ABC, Generic[L, E, G]):
     """Pieces to one row of ids each, closed by END_OF_PIECE. Positions and durations in ticks."""
 
+    name: ClassVar[str]
     unit_name: ClassVar[str] = "note"
     qpm: float | None = None
     Grammar: type[G]
@@ -56,6 +57,10 @@ class EventTokenizer(ABC, Generic[L, E, G]):
         self.start_id = len(self.vocabulary)
         self.end_id: int | None = layout.end_of_piece
         self._last: tuple[Piece, tuple[list[E], list[Span], Counter[str]]] | None = None
+
+    def __repr__(self) -> str:
+        """Return "<note_event: 315 tokens, 12 ticks a beat>"."""
+        return f"<{self.name}: {len(self.vocabulary)} tokens, {self.ticks_per_beat} ticks a beat>"
 
     def normalise(self, piece: Piece) -> tuple[Piece, Counter[str]]:
         """Return the piece on this grid, and what was changed or lost, counted by reason.

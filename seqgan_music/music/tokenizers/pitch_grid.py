@@ -93,6 +93,10 @@ class PitchGrid:
         self.start_id = len(self.vocabulary)
         self.end_id: int | None = None
 
+    def __repr__(self) -> str:
+        """Return "<note_event: 315 tokens, 12 ticks a beat>"."""
+        return f"<{self.name}: {len(self.vocabulary)} tokens, {self.ticks_per_beat} ticks a beat>"
+
     def normalise(self, piece: Piece) -> tuple[Piece, Counter[str]]:
         """Return the piece that rows without overlap hold, and what is not in it, counted by reason."""
         rows, lost = self._rows(piece, self.options.length)
