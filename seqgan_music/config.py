@@ -9,7 +9,6 @@ A key's documentation is the string under its field, as in `docs/config.md`.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
@@ -22,6 +21,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar, Union
 
@@ -315,7 +315,9 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
     return from_document(*read_document(name_or_path, overrides))
 
 
-def resolve(given: str | Path | Mapping[str, Any] | Config, settings: Mapping[str, Any] | None = None) -> Config:
+def resolve(
+    given: str | os.PathLike[str] | Mapping[str, Any] | Config, settings: Mapping[str, Any] | None = None
+) -> Config:
     """Return the configuration of a preset, a file, a mapping as `from_document` takes, or another configuration.
 
     `settings` change single keys, dotted as those of `load`'s overrides: {"generator.hidden": 128}. Raises
@@ -324,12 +326,25 @@ def resolve(given: str | Path | Mapping[str, Any] | Config, settings: Mapping[st
     if isinstance(given, Config):
         document, where = to_document(given), "the configuration"
     elif isinstance(given, Mapping):
-        document, where = copy.deepcopy(dict(given)), "the configuration"
+        document, where = _plain(given), "the configuration"
     else:
-        document, where = read_document(str(given))
+        document, where = read_document(os.fspath(given))
     for key, value in (settings or {}).items():
-        _put(document, key, value)
+        if not isinstance(key, str):
+            raise ConfigError(f"settings: keys must be text, as 'generator.hidden', not {reprlib.repr(key)}.")
+        _put(document, key, _plain(value))
     return from_document(document, where)
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy of a value as TOML would give it: tables, lists, and Python's numbers in numpy's place."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return value
 
 
 def read_document(name_or_path: str, overrides: Sequence[str] = (), kind: str = "") -> tuple[dict[str, Any], str]:

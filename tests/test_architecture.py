@@ -1,7 +1,7 @@
 """The rules of the layout, read from the source: who may import whom, and how a module begins.
 
-errors | choices, config, files, run_folders, pages, ... | music, learning | training, ... | asking, report, studio,
-finishing | library | cli | the front door
+errors | arguments, choices, config, files, run_folders, pages, ... | music, learning | training, ... | asking,
+report, studio, finishing | library | cli | the front door
 A module imports only what stands to its left, music and learning never each other, and music never torch. The front
 door (`__init__`) is for others: what the package itself takes from it is the version alone.
 """
@@ -20,7 +20,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "seqgan_music"
 ORDER = [
     {"errors"},
-    {"choices", "config", "arrays", "tokenset", "files", "run_folders", "machine", "memory", "pages"},
+    {"arguments", "choices", "config", "arrays", "tokenset", "files", "run_folders", "machine", "memory", "pages"},
     {"music", "learning"},
     {"rewards", "training", "compose", "critic", "preference", "evaluate", "oracle_benchmark"},
     {"asking", "report", "studio", "finishing"},

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from hypothesis import given
@@ -22,6 +25,9 @@ import seqgan_music
 from seqgan_music import asking, choices, cli, config
 from seqgan_music.cli._pieces import _bars
 from seqgan_music.errors import SeqganMusicError
+from seqgan_music.music import notes
+from seqgan_music.music.loading import files_of
+from seqgan_music.music.notes import Note, Piece
 
 FRONT = ROOT / "seqgan_music" / "__init__.py"
 NAMES = [name for name in seqgan_music.__all__ if name != "__version__"]
@@ -165,21 +171,43 @@ def test_sampling_leaves_the_number_of_threads_alone(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (lambda run: seqgan_music.load("no/such/run"), "There is no run no/such/run."),
+        (lambda run: seqgan_music.load("no/such/run"), "no/such/run. Train one first: seqgan-music train DIR."),
         (lambda run: seqgan_music.load(Path(__file__).parent), "tests is not a run: it has no vocabulary.json."),
         (lambda run: run.sample(key="H major", seed=1), "'H major' is not a key."),
         (lambda run: run.sample(0), "count must be 1 to 10000, not 0."),
-        (lambda run: run.sample(1.5), "count must be a whole number, 1 to 10000, not 1.5."),
-        (lambda run: run.sample(seed="x"), "seed must be a whole number, 0 to 2^63 - 10001, not 'x'."),
-        (lambda run: run.sample(bars=2.5), "bars must be a whole number, 1 to 10000, not 2.5."),
-        (lambda run: run.sample(top_k=True), "top-k must be a whole number, 0 (off) or more, not True."),
-        (lambda run: run.sample(temperature="hot"), "temperature must be a number, above 0 and at most 100, not"),
+        (lambda run: run.sample(1.5), "n must be a whole number, not 1.5."),
+        (lambda run: run.sample(seed="x"), "seed must be a whole number, not 'x'."),
+        (lambda run: run.sample(bars=2.5), "bars must be a whole number, not 2.5."),
+        (lambda run: run.sample(top_k=True), "top_k must be a whole number, not True."),
+        (lambda run: run.sample(temperature="hot"), "temperature must be a number, not 'hot'."),
         (lambda run: run.sample(key=3), 'key must be text, as in key="C major", not 3.'),
         (lambda run: run.sample(density=5), 'density must be text, as in density="3-6", not 5.'),
-        (lambda run: run.sample(critic=float("nan")), "critic must be True, False or a whole number, not nan."),
+        (lambda run: run.sample(critic=float("nan")), "critic must be True or False or a whole number, not nan."),
         (lambda run: run.sample(prefer="key=1"), "say how many with best_of"),
         (lambda run: run.sample(critic=True, seed=1), "has no critic"),
         (lambda run: run.sample(primer="no.mid", seed=1), "Primer no.mid is not there."),
+        (
+            lambda run: run.sample(primer=object()),
+            "primer must be a path (text or Path), a Piece or a Composition,",
+        ),
+        (lambda run: run.rewrite(tune(1), [2.5]), "bars must be whole numbers, not 2.5."),
+        (lambda run: run.rewrite(tune(1), range(2 * 10**9)), "bars has more than 1,000,000 items."),
+        (lambda run: run.score(Piece(())), "The piece has no notes"),
+        (lambda run: run.score(Piece((Note(0.5, 60, 6),))), "note 1 cannot be: onset must be a whole number"),
+        (
+            lambda run: run.score_all([tune(1)]),
+            "paths must be a path (text or Path) or several of these, not a Piece.",
+        ),
+        (lambda run: run.evaluate(temperatures="1.0"), "temperatures must be numbers, not '1.0'."),
+        (lambda run: run.report(samples=1.5), "samples must be a whole number, not 1.5."),
+        (lambda run: seqgan_music.read(b"MThd"), "path must be a path (text or Path), not b'MThd'."),
+        (lambda run: seqgan_music.read("no\0.mid"), "path must be a path (text or Path), not 'no\\x00.mid'."),
+        (lambda run: seqgan_music.read(""), "path is empty: give a path."),
+        (lambda run: seqgan_music.read_all(), "No file is given: no music there."),
+        (lambda run: seqgan_music.features([3]), "or several of these, not 3."),
+        (lambda run: seqgan_music.compare("no/such/run"), "runs must be several of these: a path (text or Path)"),
+        (lambda run: seqgan_music.train("music/", settings={1: 2}), "settings: keys must be text"),
+        (lambda run: seqgan_music.train("music/", progress=True), "progress must be a function, not True."),
         (lambda run: run.rewrite(tune(1), [17], seed=1), "There is no bar 17: the piece has 16 bars."),
         (lambda run: run.vary(tune(1), 2.0, seed=1), "distance must be 0 to 1, not 2.0."),
         (lambda run: run.score(tune(1)), "has no critic"),
@@ -249,6 +277,99 @@ def test_a_set_is_at_no_distance_from_itself() -> None:
 @given(st.sets(st.integers(1, 60)))
 def test_ranges_are_read_as_they_are_written(numbers: set[int]) -> None:
     assert _bars(asking.ranges(sorted(numbers))) == sorted(numbers)
+
+
+def test_numpys_numbers_and_generators_are_taken_as_what_they_are(folder: Path) -> None:
+    run = seqgan_music.load(folder)
+    (song,) = run.sample(bars=40, seed=3)
+    small = np.uint8(40)
+    assert run.sample(np.int64(1), bars=small, seed=np.int8(3))[0] == song  # type: ignore[arg-type]
+    (once,) = run.rewrite(song, (bar for bar in (1, 2)), seed=1)
+    assert once == run.rewrite(song, [1, 2], seed=1)[0]
+    assert once.piece.notes != song.piece.notes
+    changed = {"generator.hidden": np.int64(32), "phase.mle.learning_rate": np.float64(0.5)}
+    assert config.to_toml(config.to_document(config.resolve("quick", changed))) == config.to_toml(
+        config.to_document(config.resolve("quick", {"generator.hidden": 32, "phase.mle.learning_rate": 0.5}))
+    )
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert seqgan_music.write(tune(1, bars=4), "~/song.mid") == tmp_path / "song.mid"
+    assert seqgan_music.read("~/song.mid").notes == tune(1, bars=4).notes
+    assert [path.name for path in tmp_path.iterdir()] == ["song.mid"]
+
+
+def test_the_current_folder_may_hold_the_music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["a.mid", "deeper/b.mid"]
+    for name in names:
+        seqgan_music.write(tune(1, bars=4), name)
+    assert [path.as_posix() for path in files_of([Path()])] == names
+    assert len(seqgan_music.read_all(".")) == 2
+
+
+def test_a_run_stays_the_same_when_the_program_changes_its_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    run = seqgan_music.load(folder.name)
+    monkeypatch.chdir(tmp_path)
+    assert run.sample(bars=2, seed=1)[0].piece == seqgan_music.load(folder).sample(bars=2, seed=1)[0].piece
+
+
+def test_runs_and_pieces_go_to_another_process(folder: Path) -> None:
+    run = seqgan_music.load(folder)
+    (song,) = run.sample(bars=4, seed=5)
+    there = pickle.loads(pickle.dumps(run))
+    assert (there.folder, there.sample(bars=4, seed=5)) == (run.folder, [song])
+    assert pickle.loads(pickle.dumps([song, song.piece])) == [song, song.piece]
+
+
+def test_a_scan_says_why_it_cannot_go_to_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQGAN_MUSIC_CACHE", str(tmp_path / "cache"))
+    seqgan_music.write(tune(1), tmp_path / "music" / "tune.mid")
+    found = seqgan_music.scan(tmp_path / "music")
+    assert repr(found) == f"<Scan of {tmp_path / 'music'}: 1 piece of 1 file>"
+    with pytest.raises(TypeError, match="Scan the folder again there"):
+        pickle.dumps(found)
+
+
+def test_one_run_writes_the_same_from_several_threads(folder: Path) -> None:
+    run = seqgan_music.load(folder)
+    expected = [run.sample(bars=8, seed=seed) for seed in range(6)]
+    fresh = seqgan_music.load(folder)
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(lambda seed: fresh.sample(bars=8, seed=seed), range(6))) == expected
+
+
+def test_torchs_shared_random_numbers_are_left_to_the_program(folder: Path) -> None:
+    import torch
+
+    from seqgan_music.config import ChoiceConfig, GeneratorConfig
+    from seqgan_music.critic.network import Misfits, Network
+    from seqgan_music.learning import discriminators
+    from seqgan_music.learning.generator import Generator
+
+    before = torch.get_rng_state()
+    seqgan_music.load(folder).sample(bars=1, seed=1)
+    Generator(9, 9, GeneratorConfig(embedding=4, hidden=8))
+    for name in ("cnn", "recurrent", "repetition"):
+        discriminators.create(ChoiceConfig(name), 9, 32)
+    Network(4, 4, 8, 0.0)
+    Misfits(4, 4, 8, 0.0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_is_printed_of_a_piece_is_short() -> None:
+    assert len(repr(tune(1, bars=400))) < 1000
+    assert eval(repr(tune(1, bars=1)), vars(notes)) == tune(1, bars=1)
+    assert repr(seqgan_music.tokenizer("pitch_grid")).startswith("<pitch_grid: ")
+
+
+def test_only_public_names_are_completed() -> None:
+    assert [name for name in dir(seqgan_music) if not name.startswith("__")] == sorted(NAMES)
 
 
 def test_a_configuration_may_come_as_anything() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqgan_music.arguments import AnyPath, checked
 from seqgan_music.compose.bars import bars_of
 from seqgan_music.music.notes import Piece
 
@@ -24,10 +25,10 @@ class Composition:
 
     `dropped` counts tokens that made no sense, by kind; `finished` is false where the generator had to be stopped
     before the length asked for. Where copying was limited, `copied` is the longest run of new notes that the
-    training music has too, and `refusals` counts how often a note was taken back for it. Where candidates were
-    weighed, `effective` is the number of them that the least certain choice rested on. Where bars of a piece were
-    written anew, `changed` is the share of notes that differ from it. Where it is the best of several, `why` says
-    by what.
+    training music has too (its `notes`, the `source`, the bars `start_bar` here and `source_bar` there), and
+    `refusals` counts how often a note was taken back for it. Where candidates were weighed, `effective` is the
+    number of them that the least certain choice rested on. Where bars of a piece were written anew, `changed` is
+    the share of notes that differ from it. Where it is the best of several, `why` says by what.
 
     The rest is for its files: `title` (the run's name), `comment` (the command that writes the piece again),
     `signature` (a key signature that was asked for) and `heat` (the critic's rank of each bar, 0 to 1).
@@ -72,13 +73,14 @@ class Composition:
         """Time from the start to the end of the last note."""
         return self.piece.seconds_at(self.piece.end)
 
+    @checked()
     def write(
         self,
-        path: str | Path,
+        path: AnyPath,
         *,
         score: bool = False,
         title: str | None = None,
-        soundfont: str | Path | None = None,
+        soundfont: AnyPath | None = None,
     ) -> Path:
         """Write a file, whole or not at all, in the format of its suffix, and return its path.
 

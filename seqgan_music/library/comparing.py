@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from seqgan_music.arguments import AnyPath, checked
 from seqgan_music.library.evaluation import Evaluation
 from seqgan_music.library.run import Run
 from seqgan_music.library.telling import told
 
 
+@checked()
 def compare(
-    runs: Iterable[str | Path | Run],
+    runs: Iterable[AnyPath | Run],
     *,
-    temperatures: Sequence[float] = (0.8, 0.9, 1.0, 1.1),
+    temperatures: Iterable[float] = (0.8, 0.9, 1.0, 1.1),
     pieces: int = 0,
     seed: int = 1,
     progress: Callable[[str], object] | None = None,
@@ -27,6 +29,6 @@ def compare(
     from seqgan_music.evaluate import evaluation
     from seqgan_music.evaluate.ground import Options
 
-    folders = [Path(run) if isinstance(run, str | Path) else run.folder for run in runs]
+    folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
     found = evaluation.compare(folders, Options(tuple(temperatures), pieces, seed), show=told(progress))
     return Evaluation(found.document())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from seqgan_music.arguments import checked
 from seqgan_music.errors import ConfigError, did_you_mean
 from seqgan_music.evaluate.bootstrap import Estimate
 
@@ -28,7 +30,8 @@ class Evaluation:
 
     def __repr__(self) -> str:
         """Return which runs it is of, and what its rows are."""
-        return f"<Evaluation of {', '.join(self.document['runs'])}: {', '.join(self.rows)}>"
+        names = ", ".join(Path(run).name for run in self.document["runs"])
+        return f"<Evaluation of {names}: {', '.join(self.rows)}>"
 
     @property
     def rows(self) -> list[str]:
@@ -46,6 +49,7 @@ class Evaluation:
         choice = self.document["chosen"]
         return None if choice is None else str(choice["name"])
 
+    @checked()
     def figures(self, row: str, temperature: float = 1.0) -> dict[str, Estimate]:
         """Return a row's figures by name, with their 95% intervals; what is not known is absent.
 

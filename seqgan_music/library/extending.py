@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from seqgan_music import choices
+from seqgan_music.arguments import AnyPath, checked
 from seqgan_music.errors import InputError
 
 KINDS = {
@@ -18,7 +19,8 @@ KINDS = {
 """Folders of choices that may have files from elsewhere."""
 
 
-def plug_in(folder: str | Path) -> list[str]:
+@checked()
+def plug_in(folder: AnyPath) -> list[str]:
     """Let files of a folder be chosen by their names, and return them: "discriminators/my_critic", ...
 
     `my_parts/tokenizers/swing_grid.py` defines the class `SwingGrid` and is chosen by `{"name": "swing_grid"}`;

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from seqgan_music.arguments import checked
 from seqgan_music.errors import ConfigError, InputError
 from seqgan_music.library.music import Music, pieces_of
-from seqgan_music.music.notes import TICKS_PER_BEAT
+from seqgan_music.music.notes import TICKS_PER_BEAT, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from seqgan_music.evaluate.material import Material
     from seqgan_music.music.metrics.features import Scaling
     from seqgan_music.music.metrics.originality import Index
-    from seqgan_music.music.notes import Piece
 
 TOKENIZER = "note_event"
 """In whose tokens BLEU and distinct-4 are counted."""
@@ -23,6 +23,7 @@ _OF_COPIES = ("copied_share", "novelty_8")
 _OF_GENERATORS = ("valid_share", "ended_share", "entropy")
 
 
+@checked()
 def measure(
     generated: Music, real: Music, *, training: Music | None = None, seed: int = 1, resamples: int = 200
 ) -> dict[str, Estimate]:
@@ -77,6 +78,7 @@ def measure(
     return {one.name: found[one.name].estimate().within(0.0, one.most) for one in shown}
 
 
+@checked()
 def features(music: Music) -> dict[str, float]:
     """Return the 43 features by name, the mean over all windows of 16 bars; see docs/metrics.md for their units.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from seqgan_music.arguments import AnyPath, checked
 from seqgan_music.compose.composition import Composition
 from seqgan_music.config import Config, ReadingConfig, resolve
 from seqgan_music.errors import InputError
@@ -16,17 +18,18 @@ if TYPE_CHECKING:
     from seqgan_music.music.scanning import Scan
     from seqgan_music.music.tokenizers import Tokenizer
 
-OneMusic: TypeAlias = str | Path | Piece | Composition
+OneMusic: TypeAlias = AnyPath | Piece | Composition
 """A file, a piece, or what a run has written."""
 Music: TypeAlias = OneMusic | Iterable[OneMusic]
 """The same, a folder, or several of them."""
-Configuration: TypeAlias = str | Path | Config | Mapping[str, Any]
+Configuration: TypeAlias = AnyPath | Config | Mapping[str, Any]
 """A preset's name, a TOML file, a configuration, or its keys as a mapping."""
 
 log = logging.getLogger(__name__)
 
 
-def read(path: str | Path, *, track: str = "all") -> Piece:
+@checked()
+def read(path: AnyPath, *, track: str = "all") -> Piece:
     """Read one file of music: .mid .midi .kar .abc .musicxml .mxl .xml .krn; of a tune-book the first piece.
 
     Its notes come on a grid of 12 ticks a quarter note, on the 88 keys, without drums. `track` is "all", "melody"
@@ -38,10 +41,11 @@ def read(path: str | Path, *, track: str = "all") -> Piece:
     return read_pieces(Path(path), ReadingConfig(track=track), "File").pieces[0]
 
 
+@checked()
 def read_all(
-    *paths: str | Path, track: str = "all", skipped: Callable[[Path, str], object] | None = None
+    *paths: AnyPath | Iterable[AnyPath], track: str = "all", skipped: Callable[[Path, str], object] | None = None
 ) -> list[Piece]:
-    """Read every piece of files and of folders of any depth, in order; see `read`.
+    """Read every piece of files and of folders of any depth, each given alone or several at once; see `read`.
 
     `skipped` is called with each file that gives no piece, and why; unless it is given, they are logged. Unlike
     what `train` learns from, versions of one tune and short pieces are all there. Raises InputError where there is
@@ -50,7 +54,7 @@ def read_all(
     from seqgan_music.music.loading import files_of, read_files
 
     found: list[Piece] = []
-    files = files_of([Path(path) for path in paths])
+    files = files_of(paths_of(paths))
     for file, outcome in read_files(files, ReadingConfig(track=track)):
         if isinstance(outcome, str):
             (skipped or _log_skipped)(file, outcome)
@@ -61,13 +65,14 @@ def read_all(
     return found
 
 
+@checked()
 def write(
     music: Piece | Composition,
-    path: str | Path,
+    path: AnyPath,
     *,
     score: bool = False,
     title: str | None = None,
-    soundfont: str | Path | None = None,
+    soundfont: AnyPath | None = None,
 ) -> Path:
     """Write music, whole or not at all, in the format of the path's suffix, and return the path.
 
@@ -77,13 +82,14 @@ def write(
     from collections import Counter
 
     if isinstance(music, Piece):
-        music = Composition(music, (), 0, Counter())
+        music = Composition(piece_of(music), (), 0, Counter())
         title = title or music.piece.name or None
     return music.write(path, score=score, title=title, soundfont=soundfont)
 
 
+@checked()
 def tokenizer(name: str = "note_event", *, ticks_per_beat: int = TICKS_PER_BEAT, **options: Any) -> Tokenizer:
-    """Return a tokenizer: "note_event", "ensemble", "pitch_grid", or one of yours; docs/config.md has the options.
+    """Return a tokenizer by its name, the package's or one of yours; docs/config.md has them and their options.
 
     `encode` gives rows of ids of a piece, `decode` the piece of any ids, `vocabulary` the name of each id. Raises
     ConfigError.
@@ -93,8 +99,9 @@ def tokenizer(name: str = "note_event", *, ticks_per_beat: int = TICKS_PER_BEAT,
     return tokenizers.create(name, options, ticks_per_beat)
 
 
+@checked()
 def scan(
-    folder: str | Path,
+    folder: AnyPath,
     config: Configuration = "default",
     *,
     settings: Mapping[str, Any] | None = None,
@@ -112,26 +119,33 @@ def scan(
     return corpus.scan(Path(folder), chosen.corpus, check=False)
 
 
+def piece_of(music: Piece | Composition) -> Piece:
+    """Return the piece that is given, in order: anybody may make one. Raises InputError."""
+    from seqgan_music.music import hand_made
+
+    return music.piece if isinstance(music, Composition) else hand_made.sound(music)
+
+
 def pieces_of(music: Music) -> list[Piece]:
     """Return the pieces of whatever is taken for music. Raises InputError."""
     return list(_each(music))
 
 
 def _each(music: Music) -> Iterator[Piece]:
-    if isinstance(music, Piece):
-        yield music
-    elif isinstance(music, Composition):
-        yield music.piece
-    elif isinstance(music, str | Path):
+    if isinstance(music, Piece | Composition):
+        yield piece_of(music)
+    elif isinstance(music, str | os.PathLike):
         yield from read_all(music)
     else:
         for one in music:
             yield from _each(one)
 
 
-def paths_of(paths: str | Path | Iterable[str | Path]) -> Sequence[Path]:
+def paths_of(paths: AnyPath | Iterable[AnyPath | Iterable[AnyPath]]) -> list[Path]:
     """Return one or several paths as paths."""
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    return (
+        [Path(paths)] if isinstance(paths, str | os.PathLike) else [path for one in paths for path in paths_of(one)]
+    )
 
 
 def _log_skipped(path: Path, reason: str) -> None:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgan_music import asking, compose
+from seqgan_music.arguments import AnyPath, checked
 from seqgan_music.asking import Choice, Desk, Source
 from seqgan_music.compose import Composer, Composition, Controls, Density, Key, PitchRange, Primer, check_seeds
 from seqgan_music.errors import ConfigError, InputError, RunError
 from seqgan_music.library.evaluation import Evaluation
-from seqgan_music.library.music import OneMusic, paths_of
+from seqgan_music.library.music import OneMusic, paths_of, piece_of
 from seqgan_music.library.telling import told
+from seqgan_music.music.notes import Piece
 
 if TYPE_CHECKING:
     from seqgan_music.config import Config
     from seqgan_music.critic.judging import Critic, Judgement
     from seqgan_music.critic.scoring import Scored
-    from seqgan_music.music.notes import Piece
     from seqgan_music.music.tokenizers import Tokenizer
 
-_EXAMPLES = {"key": "C major", "density": "3-6", "pitch_range": "C4-G5"}
 
-
-def load(run: str | Path | None = None) -> Run:
+@checked()
+def load(run: AnyPath | None = None) -> Run:
     """Return a trained run by its folder.
 
     Without one, it is what `seqgan-music sample` would take: the newest of `runs/` in the current folder, else the
@@ -42,15 +43,17 @@ class Run:
     `report` and `resume`, which write into it.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    @checked()
+    def __init__(self, folder: AnyPath) -> None:
         """Open a folder. Raises RunError where it is no run or cannot be used, ConfigError for its config.toml."""
-        self.folder = Path(folder)
+        self.folder = Path(folder).resolve()  # so that it stays the same wherever the program goes
         self._composer = Composer.open(self.folder)
 
     def __repr__(self) -> str:
-        """Return "Run('runs/first')"."""
+        """Return "Run('/home/me/runs/first')"."""
         return f"Run({str(self.folder)!r})"
 
+    @checked(key="C major", density="3-6", pitch_range="C4-G5")
     def sample(
         self,
         n: int = 1,
@@ -119,9 +122,9 @@ class Run:
             seconds=seconds,
             tempo=tempo,
             program=_program(program),
-            key=None if key is None else Key.parse(_text("key", key)),
-            density=None if density is None else Density.parse(_text("density", density)),
-            pitch_range=None if pitch_range is None else PitchRange.parse(_text("pitch_range", pitch_range)),
+            key=None if key is None else Key.parse(key),
+            density=None if density is None else Density.parse(density),
+            pitch_range=None if pitch_range is None else PitchRange.parse(pitch_range),
             keep_primer=keep_primer,
             max_copy=max_copy,
         )
@@ -129,10 +132,11 @@ class Run:
         desk = Desk(self.folder, self._composer, controls, source, Choice(best_of, prefer, _particles(critic)))
         return self._written(desk, range(seed, seed + n), progress)
 
+    @checked()
     def rewrite(
         self,
         music: OneMusic,
-        bars: Collection[int],
+        bars: Iterable[int],
         *,
         seed: int | None = None,
         n: int = 1,
@@ -149,14 +153,16 @@ class Run:
         check_seeds(seed, n)
         source = self._source(music)
         whole = range(1, len(compose.bars_of(source.primer.piece)) + 1)
-        if wrong := set(bars) - set(whole):
+        new = set(bars)
+        if wrong := new - set(whole):
             raise ConfigError(f"There is no bar {min(wrong)}: the piece has {len(whole)} bars.")
-        keep = tuple(bar for bar in whole if bar not in set(bars))
+        keep = tuple(bar for bar in whole if bar not in new)
         kept = Source(source.primer, source.name, keep=keep, keep_text=asking.ranges(keep))
         choice = Choice(particles=_particles(critic))
         desk = Desk(self.folder, self._composer, Controls(temperature=temperature), kept, choice)
         return self._written(desk, range(seed, seed + n), progress)
 
+    @checked()
     def vary(
         self,
         music: OneMusic,
@@ -178,13 +184,14 @@ class Run:
         desk = Desk(self.folder, self._composer, Controls(temperature=temperature), theme)
         return self._written(desk, range(seed, seed + n), progress)
 
-    def score(self, music: str | Path | Piece | Composition) -> Judgement:
+    @checked()
+    def score(self, music: OneMusic) -> Judgement:
         """Return what the run's critic says of a piece: its rank among held-out pieces, and bar by bar.
 
         Of a file with several pieces it is the first; `score_all` takes them all, and folders. Raises RunError
         where the run has no critic, InputError where the music has nothing that the run's tokenizer can hold.
         """
-        if isinstance(music, str | Path):
+        if isinstance(music, str | os.PathLike):
             one = self.score_all([music])[0]
             if one.judgement is None:
                 raise InputError(f"{music} cannot be scored: {one.reason}.")
@@ -192,7 +199,7 @@ class Run:
         from seqgan_music.critic.scoring import hold
         from seqgan_music.learning.devices import one_thread
 
-        piece = music.piece if isinstance(music, Composition) else music
+        piece = piece_of(music)
         held = hold(piece, self.tokenizer)
         with one_thread():
             judgement = None if held is None else self._critic.judge(held)
@@ -200,7 +207,8 @@ class Run:
             raise InputError("The piece has no notes that this run's tokenizer can hold.")
         return judgement
 
-    def score_all(self, paths: str | Path | Iterable[str | Path]) -> list[Scored]:
+    @checked()
+    def score_all(self, paths: AnyPath | Iterable[AnyPath]) -> list[Scored]:
         """Return what the run's critic says of every piece of files and folders, in order.
 
         What cannot be scored is there with its `reason`. Raises RunError where the run has no critic, InputError
@@ -213,11 +221,12 @@ class Run:
         with one_thread():
             return list(score(self.folder, self._critic, files_of(paths_of(paths))))
 
+    @checked()
     def evaluate(
         self,
         *,
-        against: str | Path | None = None,
-        temperatures: Sequence[float] = (0.8, 0.9, 1.0, 1.1),
+        against: AnyPath | None = None,
+        temperatures: Iterable[float] = (0.8, 0.9, 1.0, 1.1),
         pieces: int = 0,
         seed: int = 1,
         critic: bool | int | None = None,
@@ -258,9 +267,10 @@ class Run:
         self._composer = Composer.open(self.folder)  # another phase may be the chosen one
         return Evaluation(found.document())
 
+    @checked()
     def report(
         self,
-        out: str | Path | None = None,
+        out: AnyPath | None = None,
         *,
         samples: int = 3,
         seed: int = 1,
@@ -277,6 +287,7 @@ class Run:
             self.folder, out=None if out is None else Path(out), samples=samples, seed=seed, show=told(progress)
         )
 
+    @checked()
     def resume(
         self,
         *,
@@ -333,6 +344,7 @@ class Run:
 
         return [dict(line) for line in Sources.read(self.folder).lines]
 
+    @checked()
     def pieces(self, split: str = "test") -> list[Piece]:
         """Return the music of one of the run's splits, "train", "validation" or "test", as its tokenizer holds it.
 
@@ -350,9 +362,9 @@ class Run:
 
     def _source(self, music: OneMusic) -> Source:
         """Return music as the run's tokenizer holds it."""
-        if isinstance(music, str | Path):
+        if isinstance(music, str | os.PathLike):
             return Source(self._composer.read_primer(Path(music)), Path(music).name)
-        piece = music.piece if isinstance(music, Composition) else music
+        piece = piece_of(music)
         held = Primer.of(piece, self.tokenizer)
         if held is None:
             raise InputError("The piece has no notes that this run's tokenizer can hold.")
@@ -375,21 +387,12 @@ def _particles(critic: bool | int | None) -> int | None:
     """Return among how many pieces the critic is to choose: 0 is without it, None as the run's evaluation says."""
     if critic is True:
         return asking.SIDE_BY_SIDE
-    if critic is None or isinstance(critic, int):
-        return None if critic is None else int(critic)
-    raise ConfigError(f"critic must be True, False or a whole number, not {critic!r}.")
+    return None if critic is None else int(critic)
 
 
 def _seed(seed: int | None) -> int:
     """Return a seed: the one given, or one that was drawn."""
     return secrets.randbelow(10**9) if seed is None else seed
-
-
-def _text(name: str, value: object) -> str:
-    """Return an argument that is text. Raises ConfigError where it is anything else."""
-    if not isinstance(value, str):
-        raise ConfigError(f'{name} must be text, as in {name}="{_EXAMPLES[name]}", not {value!r}.')
-    return value
 
 
 def _program(program: int | str | None) -> int | None:

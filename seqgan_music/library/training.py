@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seqgan_music import config as configs
+from seqgan_music.arguments import AnyPath, checked
 from seqgan_music.library.music import Configuration
 from seqgan_music.library.run import Run
 from seqgan_music.library.telling import told
@@ -18,12 +19,13 @@ def presets() -> list[str]:
     return configs.preset_names()
 
 
+@checked()
 def train(
-    music: str | Path | None = None,
+    music: AnyPath | None = None,
     config: Configuration = "default",
     *,
     settings: Mapping[str, Any] | None = None,
-    out: str | Path | None = None,
+    out: AnyPath | None = None,
     seed: int | None = None,
     track: str | None = None,
     minutes: float | None = None,
