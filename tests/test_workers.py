@@ -26,6 +26,9 @@ def misbehave(item: str | int) -> object:
         return len(bytearray(2 << 30))
     if item == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if isinstance(item, str) and item.startswith("die once") and not (mark := Path(item.split(":")[1])).exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     if item == "exit":
         os._exit(3)
     if item == "raise":
@@ -73,6 +76,26 @@ def test_death_and_exceptions_are_named_and_the_next_is_served() -> None:
         "raise": Failure(CRASHED, "ValueError: no good"),
         1: 1,
     }
+
+
+def test_an_item_whose_worker_others_killed_is_tried_again(tmp_path: Path) -> None:
+    item = f"die once:{tmp_path / 'died'}"
+    assert outcomes([item, 1]) == {item: item, 1: 1}
+    assert (tmp_path / "died").exists()
+
+
+def test_a_worker_that_others_kill_while_it_starts_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!/bin/sh\n[ -e {tmp_path}/died ] || {{ touch {tmp_path}/died; kill -9 $$; }}\n"
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert outcomes([1, 2]) == {1: 1, 2: 2}
+    assert (tmp_path / "died").exists()
 
 
 def test_printing_does_not_disturb_the_answers() -> None:

@@ -30,6 +30,8 @@ OUT_OF_MEMORY = "out of memory"
 CRASHED = "crashed the reader"
 
 _START_SECONDS = 60.0
+_TRIES = 3  # to start a worker that others kill
+_FROM_OTHERS = {getattr(signal, name, None) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")}
 _AHEAD = 8  # items a worker that may be taken but whose outcome the caller has not seen
 _BOOT = "import sys; sys.path[:] = {path!r}; from seqgan_music.music.workers import serve; serve()"
 
@@ -188,20 +190,31 @@ class _Attendant(threading.Thread):
     def _ready_worker(self) -> _Worker | None:
         if self.worker is not None and self.worker.usable:
             return self.worker
-        with self.guard:
-            if self.worker is not None:
-                self.worker.end()
-            self.worker = None if self.stopped else _Worker()
-        if self.worker is not None and not self.stopped:
+        for _ in range(_TRIES):
+            with self.guard:
+                if self.worker is not None:
+                    self.worker.end()
+                self.worker = None if self.stopped else _Worker()
+            if self.worker is None:
+                return None
             ready = self.worker.ask(self.call, _START_SECONDS)
-            if isinstance(ready, Failure) and not self.stopped:
-                raise _no_room(ready.detail)
-            if ready is not True and not self.stopped:
-                raise RuntimeError(f"A worker process cannot import its work: {ready}")
+            if not self.worker.killed_by_others:
+                break
+        if isinstance(ready, Failure) and not self.stopped:
+            raise _no_room(ready.detail)
+        if ready is not True and not self.stopped:
+            raise RuntimeError(f"A worker process cannot import its work: {ready}")
         return self.worker
 
     def _outcome(self, worker: _Worker, item: object) -> object:
-        outcome = worker.ask(pickle.dumps(item), self.max_seconds)
+        request = pickle.dumps(item)
+        outcome = worker.ask(request, self.max_seconds)
+        if worker.killed_by_others and not self.stopped:
+            # By the system for want of memory, or by hand: it says little of the item, which gets another chance.
+            fresh = self._ready_worker()
+            if fresh is None:
+                return outcome
+            worker, outcome = fresh, fresh.ask(request, self.max_seconds)
         if isinstance(outcome, Failure) and outcome.reason == OUT_OF_MEMORY:
             worker.usable = False
             return Failure(OUT_OF_MEMORY, f"needs more than {self.max_memory_megabytes} MB of memory")
@@ -214,6 +227,7 @@ class _Worker:
     def __init__(self) -> None:
         self.usable = True
         self.timed_out = False
+        self.ended = False
         # BLAS threads reserve address space for stacks and buffers that a reader never uses.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.process = process = subprocess.Popen(
@@ -245,13 +259,20 @@ class _Worker:
             timer.join()
             self.usable = self.usable and not self.timed_out
 
+    @property
+    def killed_by_others(self) -> bool:
+        """Whether the process died by a signal that neither it nor its parent has sent."""
+        code = self.process.returncode
+        return not self.timed_out and not self.ended and code is not None and -code in _FROM_OTHERS
+
     def kill(self) -> None:
         """End the process at once."""
-        self.usable = False
+        self.usable, self.ended = False, True
         self.process.kill()
 
     def end(self) -> None:
         """End the process and collect its remains."""
+        self.ended = True
         self.process.kill()
         with contextlib.suppress(OSError):
             self.requests.close()
