@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import Run
+from conftest import ROOT, Run
 
 from seqgan_music import choices, cli
 from seqgan_music.errors import InputError, did_you_mean
@@ -135,6 +136,38 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ValueError, match="a bug"):
         in_main(monkeypatch, action)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "lib/a.py"), "lib/a.py cannot be used: too many open files."),
+        (OSError(errno.EIO, "Input/output error"), "A file cannot be used: input/output error."),
+        (PermissionError(errno.EACCES, "Permission denied", b"music"), "music cannot be used: permission denied."),
+    ],
+)
+def test_what_may_befall_any_file_is_one_line(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def action() -> None:
+        raise error
+
+    assert in_main(monkeypatch, action) == 2
+    assert capsys.readouterr() == ("", f"seqgan-music: {said}\n")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a folder in use cannot be removed")
+def test_a_working_folder_that_is_gone_is_one_line(run: Run, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = "import os, sys; os.rmdir(os.getcwd()); from seqgan_music import cli; cli.main()"
+    line = [sys.executable, "-c", script, "corpus", "folk", "--out", "new"]
+    done = subprocess.run(
+        line, capture_output=True, text=True, cwd=gone, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("seqgan-music: The folder that this was started in is gone.")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of this kind are POSIX")

@@ -8,6 +8,7 @@ keeps its traceback.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -19,6 +20,7 @@ from typing import NoReturn
 import click
 
 from seqgan_music import __version__, choices, machine, memory
+from seqgan_music.cli._terminal import end_on_interrupts, hear_interrupts
 from seqgan_music.errors import SeqganMusicError, did_you_mean
 
 
@@ -71,6 +73,7 @@ def main() -> None:
         # File names need not be text that the terminal can show; stderr escapes such characters already.
         sys.stdout.reconfigure(errors="backslashreplace")
     memory.watch_imports()
+    hear_interrupts()
     try:
         status = commands(prog_name="seqgan-music", standalone_mode=False)
         if sys.stdout:
@@ -96,10 +99,31 @@ def main() -> None:
                 f"Cannot print the result: {(error.strerror or str(error)).lower()}. Free some space, or send it"
                 " elsewhere."
             )
+        if isinstance(error, FileNotFoundError) and not _somewhere():
+            _fail("The folder that this was started in is gone. Go to another one, and start it there.")
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            about = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "A file"
+            _fail(f"{about} cannot be used: {(error.strerror or str(error)).lower()}.")
         raise
     except SystemExit as ended:
         _end(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
     _end(status if isinstance(status, int) else 0)
+
+
+_OF_THE_MACHINE = {
+    getattr(errno, name, None)
+    for name in ("EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "EACCES", "EPERM", "ELOOP")
+}
+"""What may befall any file at any time, wherever it is used: told in a line, though no one asked for that file."""
+
+
+def _somewhere() -> bool:
+    """Whether the working directory is still there: without it no relative name means anything."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _was_printing(error: BaseException) -> bool:
@@ -124,4 +148,5 @@ def _end(status: int, message: str = "") -> NoReturn:
                 stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    end_on_interrupts()
     machine.leave(status)
