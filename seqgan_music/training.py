@@ -8,7 +8,6 @@ run resumes without the folder it came from. Training adds `metrics.jsonl`, `che
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
@@ -22,11 +21,11 @@ from seqgan_music import memory, rewards, run_folders
 from seqgan_music.compose.runs import typical
 from seqgan_music.config import ChoiceConfig, Config, CriticConfig
 from seqgan_music.errors import ConfigError, RunError
-from seqgan_music.learning import checkpoint, devices, discriminators, methods
+from seqgan_music.learning import checkpoint, devices, discriminators, methods, sizes
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.ranks import ALONE, Ranks
 from seqgan_music.learning.sampling import sample
-from seqgan_music.learning.trainer import Line, Listener, Trainer
+from seqgan_music.learning.trainer import Line, Listener, Trainer, begun
 from seqgan_music.music import corpus, embedded, scan_files, tokenizers, vocabulary
 from seqgan_music.music.formats.midi import write_midi
 from seqgan_music.music.notes import DEFAULT_QPM, Tempo
@@ -88,18 +87,13 @@ def check_sizes(config: Config) -> None:
     """Raise ConfigError where the models cannot be built, or would never fit in this machine's memory."""
     choice, ticks_per_beat = config.tokenizer, config.corpus.reading.ticks_per_beat
     vocabulary_size = len(tokenizers.create(choice.name, choice.options, ticks_per_beat).vocabulary)
-    try:
-        with torch.device("meta"):  # nothing is allocated
-            models = [
-                Generator(vocabulary_size, vocabulary_size, config.generator),
-                discriminators.create(config.discriminator, vocabulary_size, config.sequence_length),
-            ]
-    except (RuntimeError, ValueError, TypeError, OverflowError) as error:
-        raise ConfigError(f"The models cannot be built: {str(error).splitlines()[0]}. {_SMALLER}") from None
-    weights = sum(p.numel() for model in models for p in model.parameters())
-    # Adam keeps a gradient and two moments beside each float32.
-    if hasattr(os, "sysconf") and 16 * weights > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
-        raise ConfigError(f"The models would have {weights:,} weights: too many for this machine. {_SMALLER}")
+    sizes.check(
+        lambda: [
+            Generator(vocabulary_size, vocabulary_size, config.generator),
+            discriminators.create(config.discriminator, vocabulary_size, config.sequence_length),
+        ],
+        _SMALLER,
+    )
 
 
 class Run:
@@ -202,7 +196,7 @@ class Run:
                 say("Tokenizing changed: " + ", ".join(f"{n:,} {what}" for what, n in changed.most_common()))
             run.plan(minutes, say)
             vocabulary.save(tokenizer, folder / VOCABULARY)
-            write_text(folder / CONFIG, configs.to_toml(configs.to_document(run.config)))
+            write_text(folder / CONFIG, configs.to_file(configs.to_document(run.config)))
         run_folders.point_latest(folder)
         return run
 
@@ -213,7 +207,7 @@ class Run:
         Of several `ranks` each opens it, with any number of them, whatever their number was before.
         """
         run_folders.check_run(folder)
-        config = check(configs.load(str(folder / CONFIG)), ranks)
+        config = check(configs.of_run(folder), ranks)
         tokenizer = vocabulary.load(folder / VOCABULARY)
         splits = Splits.load(folder / TOKENS)
         size = splits.train.vocabulary_size
@@ -221,7 +215,7 @@ class Run:
             raise RunError(f"{folder}: {TOKENS} has {size} ids, {VOCABULARY} {len(tokenizer.vocabulary)}.")
         config = rewards.aimed(config, tokenizer, splits.train)
         run = cls(folder, config, tokenizer, splits, device, ranks)
-        if checkpoint.exists(folder, "last"):
+        if begun(folder):
             run.trainer.resume()
         return run
 
@@ -250,7 +244,7 @@ class Run:
             if self.ranks.first:
                 held.enter_context(run_folders.locked(self.folder))
                 run_folders.sweep(self.folder, self.folder / checkpoint.FOLDER, self.folder / SAMPLES)
-            if self.ranks.agreed(checkpoint.exists(self.folder, "last")):
+            if self.ranks.agreed(begun(self.folder)):
                 self.trainer.resume()  # another process may have gone on since this one looked
             self.trainer.train(listener)
 

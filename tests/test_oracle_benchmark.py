@@ -226,6 +226,14 @@ def test_a_mistake_in_the_settings_is_named(tiny: Path, change: str, message: st
         settings.load(str(tiny), [change])
 
 
+def test_a_discriminator_that_no_machine_could_hold_is_refused_before_it_is_built(tiny: Path) -> None:
+    from seqgan_music.oracle_benchmark import benchmark
+
+    chosen = settings.load(str(tiny), ["discriminator.counts=[1000000, 1000000]"])
+    with pytest.raises(ConfigError, match=r"too many for this machine|cannot be built"):
+        benchmark.check(chosen)
+
+
 def test_choosing_methods_keeps_what_they_start_from(tiny: Path) -> None:
     chosen = settings.choose(settings.load(str(tiny)), ["resampled"])
     assert [row.label for row in chosen.rows] == ["mle", "resampled"]

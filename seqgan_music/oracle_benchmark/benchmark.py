@@ -14,7 +14,7 @@ from pathlib import Path
 from seqgan_music import config as configs
 from seqgan_music import run_folders
 from seqgan_music.errors import RunError
-from seqgan_music.learning import discriminators, methods, oracles
+from seqgan_music.learning import discriminators, methods, oracles, sizes
 from seqgan_music.oracle_benchmark import cells, figures, results, schedule, settings, tables
 from seqgan_music.oracle_benchmark.results import Results
 from seqgan_music.oracle_benchmark.settings import Row, Settings
@@ -36,7 +36,10 @@ def check(chosen: Settings) -> Settings:
     Raises ConfigError.
     """
     oracles.check(chosen.oracle)
-    discriminators.create(chosen.discriminator, 2, chosen.length)
+    sizes.check(
+        lambda: [discriminators.create(chosen.discriminator, 2, chosen.length)],
+        "Make its filters, or length, smaller.",
+    )
     return replace(chosen, rows=tuple(_checked(row) for row in chosen.rows))
 
 
@@ -46,7 +49,7 @@ def begin(chosen: Settings, name: str, out: Path | None) -> Path:
     run_folders.check_free(out or run_folders.RUNS / "new", [CONFIG])
     with run_folders.new_folder(out, [CONFIG], prefix="oracle-") as folder:
         document = {"name": name, **settings.to_document(chosen)}
-        write_text(folder / CONFIG, configs.to_toml(document))
+        write_text(folder / CONFIG, configs.to_file(document))
     return folder
 
 
