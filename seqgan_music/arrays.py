@@ -20,6 +20,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_music import documents
 from seqgan_music.files import replacing
 
 Array = npt.NDArray[Any]
@@ -48,7 +49,7 @@ def read(path: Path, mapped: Collection[str] | None = ()) -> dict[str, Array]:
     Those that are compressed, or of several dimensions, are read into memory all the same. Raises one of `DAMAGE`.
     """
     found: dict[str, Array] = {}
-    with ZipFile(path) as archive:
+    with documents.opened(path) as file, ZipFile(file) as archive:
         if len(archive.infolist()) != _entries(path):  # damage can hide one behind another's comment
             raise BadZipFile("some of its entries are missing")
         for info in archive.infolist():
@@ -106,14 +107,14 @@ def _header(member: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...]]:
 
 def _entries(path: Path) -> int:
     """Return how many members the last record of an archive counts; no comment follows it in ours or numpy's."""
-    with path.open("rb") as file:
+    with documents.opened(path) as file:
         file.seek(-22, os.SEEK_END)
         return int(struct.unpack("<4s6xH10x", file.read(22))[1])
 
 
 def _begin(path: Path, info: ZipInfo) -> int:
     """Return where in the file a member's data begin: past its own header, unlike the directory's."""
-    with path.open("rb") as file:
+    with documents.opened(path) as file:
         file.seek(info.header_offset + 26)
         name, extra = struct.unpack("<HH", file.read(4))
     return int(info.header_offset) + 30 + int(name) + int(extra)

@@ -25,6 +25,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar, Union
 
+from seqgan_music import documents
 from seqgan_music.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
@@ -32,6 +33,9 @@ T = TypeVar("T")
 _DEFAULT_TOKENIZER = "note_event"
 _DEFAULT_DISCRIMINATOR = "cnn"
 _DEFAULT_METHODS = ("mle", "seqgan")
+_FIRST_LINE, _LAST_LINE = "# Written by seqgan-music, down to the last line, which says so.", "# This is the end."
+_RESTORE = "restore the file, or train again"
+_MOST_BYTES = 1 << 20  # of a file of settings; a thousand would do
 
 
 @dataclass(frozen=True)
@@ -315,6 +319,14 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
     return from_document(*read_document(name_or_path, overrides))
 
 
+def of_run(folder: Path) -> Config:
+    """Read the configuration that a run's folder keeps. Raises ConfigError, also where part of it is missing."""
+    document, where = read_document(str(folder / "config.toml"))
+    if "phase" not in document:  # every setting is written out there, and the phases last
+        raise ConfigError(f"{where} is cut short: {_RESTORE}.")
+    return from_document(document, where)
+
+
 def resolve(
     given: str | os.PathLike[str] | Mapping[str, Any] | Config, settings: Mapping[str, Any] | None = None
 ) -> Config:
@@ -353,6 +365,8 @@ def read_document(name_or_path: str, overrides: Sequence[str] = (), kind: str = 
     Raises ConfigError.
     """
     text, where = _read(name_or_path, kind)
+    if text.startswith(_FIRST_LINE) and not text.rstrip().endswith(_LAST_LINE):
+        raise ConfigError(f"{where} is cut short: {_RESTORE}.")
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -390,6 +404,11 @@ def to_document(config: Config) -> dict[str, Any]:
         choice = getattr(config, key)
         document[key] = {"name": choice.name, **choice.options}
     return document
+
+
+def to_file(document: Mapping[str, Any]) -> str:
+    """Write a document as TOML of which it shows when its end is missing: what is left may be valid, and less."""
+    return f"{_FIRST_LINE}\n{to_toml(document)}\n{_LAST_LINE}\n"
 
 
 def to_toml(document: Mapping[str, Any], prefix: str = "") -> str:
@@ -526,12 +545,11 @@ def _read(name_or_path: str, kind: str) -> tuple[str, str]:
             f"There is no preset '{name_or_path}'.{did_you_mean(name_or_path, names)}"
             " A file is given by its path, ending in .toml."
         )
-    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
-        raise ConfigError(f"{path} is not a plain file. Give a TOML file, or the name of a preset.")
     try:
-        return path.read_text(encoding="utf-8-sig"), str(path)  # some editors begin a file with a byte order mark
+        data = documents.read(path, _MOST_BYTES)
+        return data.decode("utf-8-sig"), str(path)  # some editors begin a file with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"Cannot read the configuration {path}: {reason}.") from None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from seqgan_music import documents
 from seqgan_music.errors import InputError, OutputError, RunError
 from seqgan_music.files import check_writable, is_unfinished, replacing
 
@@ -96,7 +97,7 @@ def new_folder(out: Path | None, files: Sequence[str], prefix: str = "") -> Iter
 
 
 def _cannot_make(folder: Path, error: OSError) -> OutputError:
-    return OutputError(f"Cannot make the folder {folder}: {(error.strerror or str(error)).lower()}.")
+    return OutputError(f"Cannot make the folder {folder}: {documents.why(error)}.")
 
 
 def _names(folder: Path) -> set[str]:
@@ -106,7 +107,7 @@ def _names(folder: Path) -> set[str]:
     except FileNotFoundError:
         return set()
     except OSError as error:
-        raise InputError(f"Cannot list the folder {folder}: {(error.strerror or str(error)).lower()}.") from None
+        raise InputError(f"Cannot list the folder {folder}: {documents.why(error)}.") from None
 
 
 def _clear(folder: Path, files: Collection[str], keep: Collection[str] = ()) -> None:
@@ -137,9 +138,11 @@ def locked(run: Path) -> Iterator[None]:
         yield
         return
     try:
-        file = (run / LOCK).open("w")
+        file = documents.lengthened(run / LOCK)
     except OSError as error:
-        raise OutputError(f"Cannot write {run / LOCK}: {(error.strerror or str(error)).lower()}.") from None
+        raise OutputError(
+            f"Cannot write {run / LOCK}: {documents.why(error)}. Remove it, or work on a copy."
+        ) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_music import arrays
+from seqgan_music import arrays, documents
 from seqgan_music.errors import RunError
 
 Ints = npt.NDArray[np.integer]
@@ -223,8 +223,9 @@ class Splits:
             found = arrays.read(path, mapped=[f"{name}.ids" for name in names])
             return cls(**{name: _token_set(found, name) for name in names})
         except arrays.DAMAGE as error:
-            reason = str(error) or type(error).__name__
-            raise RunError(f"{path} cannot be read: {reason}. Use another run, or train again.") from None
+            raise RunError(
+                f"{path} cannot be read: {documents.why(error)}. Use another run, or train again."
+            ) from None
 
 
 def _token_set(found: Mapping[str, npt.NDArray[np.generic]], name: str) -> TokenSet:

@@ -118,8 +118,9 @@ class Studio(Reader):
                             ("/api/primers?name=a.exe&run=run", "/api/primers?name=a.mid")
                         )
                 case 4 if document["body"] is not None and dice.random() < 0.3:
-                    data = mutations.damaged(json.dumps(document["body"]).encode(), dice)
-                    document["body"] = data.decode("latin-1")
+                    with suppress(RecursionError):
+                        data = mutations.damaged(json.dumps(document["body"]).encode(), dice)
+                        document["body"] = data.decode("latin-1")
                 case _ if isinstance(document["body"], dict):
                     with suppress(RecursionError):
                         document["body"] = mutations.odd_document(document["body"], dice)

@@ -20,7 +20,19 @@ from conftest import ROOT
 PACKAGE = ROOT / "seqgan_music"
 ORDER = [
     {"errors"},
-    {"arguments", "choices", "config", "arrays", "tokenset", "files", "run_folders", "machine", "memory", "pages"},
+    {
+        "arguments",
+        "documents",
+        "choices",
+        "config",
+        "arrays",
+        "tokenset",
+        "files",
+        "run_folders",
+        "machine",
+        "memory",
+        "pages",
+    },
     {"music", "learning"},
     {"rewards", "training", "compose", "critic", "preference", "evaluate", "oracle_benchmark"},
     {"asking", "report", "studio", "finishing"},
@@ -114,6 +126,7 @@ FORBIDDEN = {
     "tokenset": ["torch", "music21"],
     "arrays": ["torch", "music21"],
     "files": ["torch", "numpy", "music21"],
+    "documents": ["torch", "numpy", "music21"],
     "run_folders": ["torch", "numpy", "music21"],
 }
 

@@ -132,6 +132,7 @@ def test_pickle_in_place_of_tensors_is_refused_and_not_run(tmp_path: Path, hones
         ({"file": 7}, "cannot be read"),
         ({"generator": None}, "does not describe"),
         ({"generator": {"vocabulary_size": 10**9, "start_id": 0, "config": {}}}, "impossible vocabulary"),
+        ({"generator": {"vocabulary_size": float("inf"), "start_id": 0, "config": {}}}, "must be whole numbers"),
         ({"generator": {"vocabulary_size": 70, "start_id": 70, "config": {"hiden": 1}}}, "Did you mean 'hidden'"),
         ({"generator": {"vocabulary_size": 70, "start_id": 70, "config": {"hidden": 10**9}}}, "does not describe"),
     ],
@@ -141,6 +142,17 @@ def test_hostile_descriptions_are_refused(tmp_path: Path, change: dict[str, obje
     description = tmp_path / "checkpoints" / "best.json"
     description.write_text(json.dumps(json.loads(description.read_text()) | change))
     with pytest.raises(RunError, match=said):
+        checkpoint.load_generator(tmp_path)
+
+
+@pytest.mark.parametrize("weight", [1e10, -3e38])
+def test_weights_that_no_training_leaves_are_refused(tmp_path: Path, weight: float) -> None:
+    generator = make()
+    tensors = checkpoint.prefixed(generator.state_dict(), "generator")
+    name = sorted(tensors)[0]
+    tensors[name] = torch.full_like(tensors[name], weight)  # finite, so that it can be saved; its sums are not
+    checkpoint.save(tmp_path, "best", tensors, {"generator": checkpoint.describe_generator(generator)})
+    with pytest.raises(RunError, match="too large for any model"):
         checkpoint.load_generator(tmp_path)
 
 

@@ -277,7 +277,7 @@ def test_a_run_learns_its_critic_once_and_anew_when_its_generator_changes(tmp_pa
     splits(tokenizer, 12, 24).save(made / "tokens.npz")
     (made / "config.toml").write_text(
         "[critic]\nnegatives = 16\nheld_out = 16\nepochs = 1\nwindows = 32\nbar_windows = 32\n"
-        "[tokenizer]\nname = 'pitch_grid'\n"
+        "[tokenizer]\nname = 'pitch_grid'\n[[phase]]\nmethod = 'mle'\n"
     )
     assert training.due(made)
     learnt = training.learn(made, lambda text: None)
@@ -290,14 +290,23 @@ def test_a_run_learns_its_critic_once_and_anew_when_its_generator_changes(tmp_pa
     other = {name: 2 * tensor for name, tensor in tensors.items()}
     checkpoint.save(made, "best", other, {"generator": document["generator"]})
     assert training.due(made)
-    (made / "config.toml").write_text("[critic]\nnegatives = 0\n")
+    (made / "config.toml").write_text("[critic]\nnegatives = 0\n[[phase]]\nmethod = 'mle'\n")
     assert not training.due(made)
+
+
+def test_weights_that_give_no_numbers_are_told() -> None:
+    broken = network()
+    for weight in broken.parameters():
+        weight.data.fill_(1e38)
+    of = sheet(tune([0, 2, 4, 5], [7, 5, 4, 2]))
+    with pytest.raises(RunError, match="give no numbers"):
+        score(broken, [(of, 0, of.bars)])
 
 
 def test_a_generator_that_writes_no_notes_is_told(tmp_path: Path) -> None:
     made = random_run.make_run(tmp_path)
     splits(tokenizers.create("note_event", {}, 12), 12, 24).save(made / "tokens.npz")
-    (made / "config.toml").write_text("[critic]\nnegatives = 1\nheld_out = 1\n")
+    (made / "config.toml").write_text("[critic]\nnegatives = 1\nheld_out = 1\n[[phase]]\nmethod = 'mle'\n")
     with pytest.raises(RunError, match="too little music for a critic"):
         training.learn(made, lambda text: None)
 

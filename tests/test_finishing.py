@@ -53,7 +53,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def run_of(folder: Path) -> Path:
     run = make_run(folder / "run")
-    (run / "config.toml").write_text("")
+    (run / "config.toml").write_text("[[phase]]\nmethod = 'mle'\n")
     return run
 
 

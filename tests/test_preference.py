@@ -145,7 +145,7 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "jigs"
     folder.mkdir()
     tokenizer = tokenizers.create("note_event", {}, 12)
-    (folder / "config.toml").write_text("seed = 1\n")
+    (folder / "config.toml").write_text("[[phase]]\nmethod = 'mle'\n")
     made_up_music.splits(tokenizer, 12, 4).save(folder / "tokens.npz")
     vocabulary.save(tokenizer, folder / "vocabulary.json")
     return folder

@@ -465,7 +465,7 @@ def test_a_thumb_is_kept_with_the_run(page: FlaskClient, runs: Path) -> None:
 def test_a_damaged_run_is_told_and_does_no_harm(page: FlaskClient, runs: Path) -> None:
     broken = runs / "broken"
     (broken / "checkpoints").mkdir(parents=True)
-    (broken / "config.toml").write_text("seed = 1\n")
+    (broken / "config.toml").write_text("[[phase]]\nmethod = 'mle'\n")
     (broken / "checkpoints" / "best.json").write_text("{")
     (broken / "vocabulary.json").write_text("[]")
     try:

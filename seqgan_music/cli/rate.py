@@ -40,7 +40,7 @@ def command(files: tuple[Path, ...], liked: bool | None, remove: bool, run: Path
     if run == compose.BUNDLED:
         raise RunError("Ratings are kept with a run of your own, not with the bundled one. Train one first.")
     check_run(run)
-    reading = config.load(str(run / "config.toml")).corpus.reading
+    reading = config.of_run(run).corpus.reading
     pieces = [piece for file in files for piece in read_pieces(file, reading, "File").pieces]
     known = {rating.piece for rating in ratings.load(run)} if remove else set(pieces)
     if not known.intersection(pieces):

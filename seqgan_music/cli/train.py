@@ -102,6 +102,8 @@ def command(
             run = training.Run.open(resume.resolve() if os.path.islink(resume) else resume, where, ranks)
             if run.trainer.progress.finished:
                 tell(f"{run.folder} is finished already.")
+            else:
+                tell("It goes on with the music as it was read when it began: its folder may have changed since.")
         else:
             run = training.Run.begin(
                 folder, settings, out=out, device=where, minutes=minutes, say=tell, ranks=ranks

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqgan_music import run_folders
+from seqgan_music import documents, run_folders
 from seqgan_music.errors import RunError
 from seqgan_music.music.tokenizers import Tokenizer
 
@@ -41,7 +40,7 @@ def newest_run(root: Path = run_folders.RUNS) -> Path:
     if latest.is_dir():
         return latest.resolve()
     try:
-        named = root / latest.read_text(encoding="utf-8").strip()
+        named = root / documents.read(latest, 4096).decode().strip()
         if named != root and named.is_dir():
             return named
     except (OSError, ValueError):
@@ -82,8 +81,8 @@ def load_training(run: Path, tokenizer: Tokenizer, *, progress: bool = False) ->
 def typical(run: Path) -> dict[str, Any]:
     """Tempo and program of the training music, where the run's scan says them."""
     try:
-        found = json.loads((run / "scan.json").read_bytes())["typical"]
+        found = documents.load(run / "scan.json")["typical"]
         qpm, program = float(found["qpm"]), int(found["program"])
         return {} if math.isnan(qpm) else {"qpm": min(max(qpm, 10.0), 400.0), "program": min(max(program, 0), 127)}
-    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
+    except (OSError, ValueError, TypeError, LookupError, OverflowError):
         return {}  # they only save typing

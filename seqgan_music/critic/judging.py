@@ -79,8 +79,11 @@ class Critic:
         """Return the critic of a run; None where none was trained. Raises RunError where it cannot be read."""
         if not checkpoint.exists(run, CHECKPOINT):
             return None
-        tensors, document = checkpoint.load(run, CHECKPOINT)
+        advice = (
+            f" Delete {checkpoint.FOLDER}/{CHECKPOINT}.json and train it again: seqgan-music train --resume {run}"
+        )
         try:
+            tensors, document = checkpoint.load(run, CHECKPOINT)
             sizes = Sizes(**document["sizes"])
             if not all(0 < size <= 4096 for size in (sizes.embedding, sizes.channels, sizes.hidden)):
                 raise ValueError("impossible sizes")
@@ -93,11 +96,10 @@ class Critic:
                 fitting.requires_grad_(False).eval()
             real, generated = (Ranks.read(document["ranks"][name]) for name in ("real", "generated"))
             told = dict(document["told"])
-        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-            raise RunError(
-                f"The critic of {run} cannot be read: {reason}. Train it again: seqgan-music train --resume {run}"
-            ) from None
+        except RunError as error:
+            raise RunError(str(error).removesuffix(checkpoint.ADVICE) + advice) from None
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
+            raise RunError(f"The critic of {run} cannot be read: {checkpoint.reason(error)}.{advice}") from None
         return cls(network.requires_grad_(False).eval(), sizes, real, generated, told, fitting)
 
     def save(self, run: Path) -> None:

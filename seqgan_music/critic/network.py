@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgan_music.critic.sheet import BARS, LAGS, LIKENESSES, LONGEST, NOTE_IDS, Sheet
+from seqgan_music.errors import RunError
 from seqgan_music.learning.devices import shared_dice_kept
 from seqgan_music.learning.generator import dropout
 
@@ -228,7 +229,17 @@ def score(network: Network, windows: Sequence[Window]) -> npt.NDArray[np.float64
     order = np.argsort(size, kind="stable")
     for rows in np.split(order, range(ROWS, len(order), ROWS)) if len(order) else ():
         found[rows] = network(batch([windows[row] for row in rows])).numpy()
-    return found
+    return _numbers(found)
+
+
+def _numbers(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return logits. Raises RunError where weights that are too large have made them none."""
+    if not np.isfinite(logits).all():
+        raise RunError(
+            "The critic's weights give no numbers: they are damaged. Delete checkpoints/critic.json in the run's"
+            " folder and train it again: seqgan-music train --resume RUN"
+        )
+    return logits
 
 
 @torch.no_grad()
@@ -237,6 +248,6 @@ def misfits(network: Misfits, windows: Sequence[Window]) -> list[npt.NDArray[np.
     found: list[npt.NDArray[np.float64]] = []
     for start in range(0, len(windows), ROWS):
         some = windows[start : start + ROWS]
-        logits = network(batch(some)).double().numpy()
+        logits = _numbers(network(batch(some)).double().numpy())
         found += [row[: end - begin] for row, (_, begin, end) in zip(logits, some, strict=True)]
     return found

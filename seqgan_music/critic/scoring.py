@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +30,8 @@ class Scored:
 def score(run: Path, critic: Critic, paths: Sequence[Path]) -> Iterator[Scored]:
     """Yield what the critic says of each piece of each file, in their order. Raises RunError, ConfigError."""
     tokenizer = vocabulary.load(run / "vocabulary.json")
-    file = run / "config.toml"
-    reading = configs.load(str(file)).corpus.reading if file.is_file() else ReadingConfig()
+    there = os.path.lexists(run / "config.toml")
+    reading = configs.of_run(run).corpus.reading if there else ReadingConfig()
     for path, outcome in read_files(paths, reading):
         if isinstance(outcome, str):
             yield Scored(path, str(path), reason=outcome)

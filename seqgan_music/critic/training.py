@@ -75,7 +75,7 @@ class Music:
 
 def due(run: Path) -> bool:
     """Whether a run wants a critic and has none of what `sample` uses. Raises RunError, ConfigError."""
-    return configs.load(str(run / "config.toml")).critic.negatives > 0 and not current(run)
+    return configs.of_run(run).critic.negatives > 0 and not current(run)
 
 
 def current(run: Path) -> bool:
@@ -88,7 +88,7 @@ def learn(run: Path, show: Show) -> Critic:
 
     One thread is as fast as several, and does not wait for others' work. Raises RunError, ConfigError, OutputError.
     """
-    config = configs.load(str(run / "config.toml"))
+    config = configs.of_run(run)
     tokenizer = vocabulary.load(run / "vocabulary.json")
     chosen = result.chosen(run)
     threads = torch.get_num_threads()

@@ -80,7 +80,7 @@ class Opened:
         run_folders.check_run(folder)
         if not (folder / "tokens.npz").exists():
             raise RunError(f"{folder} does not hold the music that it learnt from: evaluate a run of your own.")
-        config = configs.load(str(folder / "config.toml"))
+        config = configs.of_run(folder)
         tokenizer = vocabulary.load(folder / "vocabulary.json")
         whole, most = Splits.load(folder / "tokens.npz"), config.evaluation
         splits = whole.at_most(training=most.training_pieces, held_out=most.held_out_pieces)

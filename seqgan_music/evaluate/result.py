@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqgan_music import documents
 from seqgan_music.files import replacing
 
 FILE = "evaluation.json"
@@ -71,7 +72,7 @@ def lacks_critic(run: Path) -> bool:
 def read_object(path: Path) -> dict[str, Any] | None:
     """Return a file's JSON object, or None where there is none that can be read."""
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        document = documents.load(path)
+    except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) else None

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
+from seqgan_music import documents
 from seqgan_music.config import GeneratorConfig, build
 from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.files import replacing
@@ -28,6 +29,7 @@ from seqgan_music.learning.generator import Generator
 
 FORMAT = 1
 FOLDER = "checkpoints"
+_LARGEST_WEIGHT = 1e9
 
 Tensors = dict[str, Tensor]
 
@@ -55,6 +57,13 @@ def _finite(tensor: Tensor) -> bool:
     return not floating or bool(torch.isfinite(tensor.float() if tensor.element_size() == 1 else tensor).all())
 
 
+def check_weights(weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where a model's weight is none, or so large that no training left it and sums overflow."""
+    for key, tensor in weights.items():
+        if tensor.is_floating_point() and not bool((tensor.abs() <= _LARGEST_WEIGHT).all()):
+            raise ValueError(f"{key[:100]} holds a weight that is too large for any model")
+
+
 def discard(run: Path, name: str) -> None:
     """Remove checkpoint `name` of a run, if there is one: first what names the tensors, then the tensors.
 
@@ -66,8 +75,14 @@ def discard(run: Path, name: str) -> None:
 
 
 def exists(run: Path, name: str) -> bool:
-    """Whether the run has that checkpoint."""
-    return (run / FOLDER / f"{name}.json").is_file()
+    """Whether the run has that checkpoint, be it one that cannot be read: that is for `load` to say."""
+    try:
+        os.lstat(run / FOLDER / f"{name}.json")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def load(run: Path, name: str) -> tuple[Tensors, dict[str, Any]]:
@@ -77,20 +92,22 @@ def load(run: Path, name: str) -> tuple[Tensors, dict[str, Any]]:
     """
     path = run / FOLDER / f"{name}.json"
     try:
-        document = json.loads(path.read_bytes())
+        document = documents.load(path)
         if not isinstance(document, dict) or not isinstance(document.get("file"), str):
             raise ValueError("it is not a checkpoint's description")
     except FileNotFoundError:
         raise RunError(f"{run} has no checkpoint '{name}'. Train first: seqgan-music train DIR.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {_reason(error)}.{_ADVICE}") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {reason(error)}.{ADVICE}") from None
     if document.get("format") != FORMAT:
-        raise RunError(f"{path} has format {document.get('format')!r}; this version reads {FORMAT}.{_ADVICE}")
+        raise RunError(f"{path} has format {document.get('format')!r}; this version reads {FORMAT}.{ADVICE}")
     file = path.parent / Path(document["file"]).name
     try:
         if file.suffix != ".safetensors":
             raise ValueError("only safetensors files are loaded")
-        data = file.read_bytes()
+        with documents.opened(file) as opened:
+            size = os.fstat(opened.fileno()).st_size
+            data = opened.read(size) if size == document.get("bytes") else b""
         if len(data) != document.get("bytes") or hashlib.sha256(data).hexdigest() != document.get("sha256"):
             raise ValueError("it is not the file that was saved (cut short or changed)")
         tensors = safetensors_torch.load(data)
@@ -98,7 +115,7 @@ def load(run: Path, name: str) -> tuple[Tensors, dict[str, Any]]:
             raise ValueError(f"{odd[:100]} holds NaN or infinity, which is never saved")
         return tensors, document
     except (OSError, ValueError, SafetensorError) as error:
-        raise RunError(f"{file} cannot be loaded: {_reason(error)}.{_ADVICE}") from None
+        raise RunError(f"{file} cannot be loaded: {reason(error)}.{ADVICE}") from None
 
 
 def describe_generator(generator: Generator) -> dict[str, Any]:
@@ -116,16 +133,19 @@ def load_generator(run: Path, which: str = "best", device: str = "cpu") -> Gener
     try:
         described = document["generator"]
         config = build(GeneratorConfig, described["config"], "generator")
-        size, start_id = int(described["vocabulary_size"]), int(described["start_id"])
+        size, start_id = described["vocabulary_size"], described["start_id"]
+        if type(size) is not int or type(start_id) is not int:
+            raise TypeError("its sizes must be whole numbers")
         if not 0 < size <= 1_000_000 or not 0 <= start_id <= size:
             raise ValueError("impossible vocabulary")
+        check_weights(unprefixed(tensors, "generator"))
         # On "meta" nothing is allocated until the tensors are known to fit.
         with torch.device("meta"):
             generator = Generator(size, start_id, config)
         generator.load_state_dict(unprefixed(tensors, "generator"), assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         raise RunError(
-            f"{run / FOLDER}/{which}.json does not describe its tensors: {_reason(error)}.{_ADVICE}"
+            f"{run / FOLDER}/{which}.json does not describe its tensors: {reason(error)}.{ADVICE}"
         ) from None
     return generator.to(device).requires_grad_(False)
 
@@ -159,12 +179,14 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-_ADVICE = " Use another run, or train again."
+ADVICE = " Use another run, or train again."
 
 
-def _reason(error: Exception) -> str:
-    lines = str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+def reason(error: Exception) -> str:
+    """Return what an error says, for the middle of a line; of a list of what does not fit, the first entry."""
+    lines = str(getattr(error, "strerror", None) or error or type(error).__name__).split("\n")
+    told = " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
+    return (told or type(error).__name__).rstrip(".:")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -11,16 +11,18 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from seqgan_music import documents
 from seqgan_music.config import ChoiceConfig, Config, build
 from seqgan_music.errors import ConfigError, OutputError, RunError
 from seqgan_music.files import replacing
@@ -35,6 +37,22 @@ from seqgan_music.tokenset import Splits
 METRICS = "metrics.jsonl"
 
 Line = dict[str, Any]
+
+
+def begun(run: Path) -> bool:
+    """Whether a run has a checkpoint to go on from. Raises RunError where it had one: nothing is begun over it."""
+    if checkpoint.exists(run, "last"):
+        return True
+    logged = 0
+    with suppress(OSError):
+        logged = len(list(islice(documents.lines(run / METRICS), 2)))
+    # There is one before the second line of the log, and before the end of a phase.
+    if logged == 2 or checkpoint.exists(run, phase_name(0)):
+        raise RunError(
+            f"{run} has lost its last checkpoint, {checkpoint.FOLDER}/last.json, and cannot go on."
+            " Restore it, or train again into a new folder."
+        )
+    return False
 
 
 def phase_name(phase: int) -> str:
@@ -170,6 +188,7 @@ class Trainer:
                 raise RunError(f"{self.run} was trained on {device}: go on with it by --device {device}.")
             self.generator.load_state_dict(checkpoint.unprefixed(tensors, "generator"))
             self.discriminator.load_state_dict(checkpoint.unprefixed(tensors, "discriminator"))
+            checkpoint.check_weights(self._models())
             if not self.progress.finished:
                 self._begin_phase()
                 for name, rng in self._rngs.items():
@@ -177,9 +196,9 @@ class Trainer:
                 assert self._method is not None
                 self._method.restore(checkpoint.unprefixed(tensors, "method"), document["method"])
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ConfigError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RunError(
-                f"The checkpoint in {self.run} does not fit its configuration: {reason.rstrip('.')}."
+                f"The checkpoint {self.run / checkpoint.FOLDER}/last.json does not fit its configuration,"
+                f" config.toml: {checkpoint.reason(error)}. Restore the one or the other, or train again."
             ) from None
 
     def train(self, listener: Listener) -> None:
@@ -204,7 +223,7 @@ class Trainer:
                     break
                 measures = self.ranks.agreed(method.advance(listener.progress))
                 progress.round += 1
-                healthy = _finite(self._models()) and _finite(method.tensors())
+                healthy = _sound(self._models()) and _finite(method.tensors())
                 if not healthy or not all(math.isfinite(value) for value in measures.values()):
                     trouble = "a loss or a weight became NaN or infinite"
                     break
@@ -370,22 +389,32 @@ class Trainer:
         # What cannot be told is null: readers of JSON outside Python refuse NaN.
         told = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(told) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            documents.append(path, json.dumps(told).encode() + b"\n")
         except OSError as error:
-            raise OutputError(f"Cannot write {path}: {(error.strerror or str(error)).lower()}.") from None
+            raise OutputError(f"Cannot write {path}: {documents.why(error)}.") from None
 
     def _keep_lines(self, count: int) -> None:
         """Drop lines of the log that were written after the checkpoint."""
         if not self.ranks.first:
             return
         path = self.run / METRICS
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        try:
+            lines = list(documents.lines(path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {documents.why(error)}. Move it away; then go on.") from None
         if len(lines) > count:
             with replacing(path) as temporary:
                 temporary.write_bytes(b"".join(lines[:count]))
+
+
+def _sound(weights: Mapping[str, Tensor]) -> bool:
+    try:
+        checkpoint.check_weights(weights)
+    except ValueError:
+        return False
+    return True
 
 
 def _finite(tensors: Mapping[str, Tensor]) -> bool:

@@ -314,7 +314,7 @@ class Run:
         from seqgan_music import config, run_folders
 
         run_folders.check_run(self.folder)
-        return config.load(str(self.folder / "config.toml"))
+        return config.of_run(self.folder)
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from seqgan_music import arrays
+from seqgan_music import arrays, documents
 from seqgan_music.errors import OutputError
 from seqgan_music.music import corpus
 from seqgan_music.music.cache import KEEP_DAYS, key, user_folder
@@ -34,8 +34,8 @@ def training_index(tokens: Path, tokenizer: Tokenizer, names: Sequence[str], *, 
     `names` are those of the run's kept pieces. Memory is bounded; what is made of a large set is kept in the cache.
     """
     folder = user_folder()
-    path = folder / _NAME.format(_key(tokens, tokenizer)) if folder is not None else None
     train = Splits.load(tokens).train
+    path = folder / _NAME.format(_key(tokens, tokenizer)) if folder is not None else None
     names = corpus.piece_names(train, names)
     if path is not None:
         with suppress(*arrays.DAMAGE):
@@ -61,7 +61,7 @@ def training_index(tokens: Path, tokenizer: Tokenizer, names: Sequence[str], *, 
 
 def _key(tokens: Path, tokenizer: Tokenizer) -> str:
     try:
-        with tokens.open("rb") as file:
+        with documents.opened(tokens) as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         content = ""  # who reads it says what is wrong

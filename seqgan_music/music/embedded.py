@@ -27,6 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from seqgan_music import documents
 from seqgan_music.errors import ConfigError, InputError, OutputError, did_you_mean
 from seqgan_music.files import check_writable, is_unfinished, replacing
 from seqgan_music.machine import usable_cores
@@ -202,11 +203,11 @@ def default_folder(*, progress: bool) -> Path:
 def _wanted(settings: Path) -> dict[str, int | None]:
     """Return collection -> number of pieces, None for all, as `corpus.toml` says."""
     try:
-        tables = tomllib.loads(settings.read_text("utf-8"))
+        tables = tomllib.loads(documents.read(settings).decode())
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, tables without end
         raise ConfigError(f"{settings} is not TOML: {error}.") from None
     except OSError as error:
-        raise InputError(f"{settings} cannot be read: {error.strerror}.") from None
+        raise InputError(f"{settings} cannot be read: {documents.why(error)}.") from None
     wanted: dict[str, int | None] = {}
     for name, table in tables.items():
         if name not in COLLECTIONS:
@@ -238,7 +239,7 @@ def _ready(folder: Path, limit: int | None) -> tuple[list[dict[str, Any]], list[
 def _manifest(folder: Path) -> dict[str, Any]:
     empty: dict[str, Any] = {"complete": False, "pieces": [], "left_out": []}
     try:
-        found = json.loads((folder / MANIFEST).read_text("utf-8"))
+        found = documents.load(folder / MANIFEST)
         names = [piece["file"] for piece in found["pieces"] if piece["sha256"] and piece["index"] >= 0]
         safe = all(Path(name).name == name for name in names)
         return found if safe and isinstance(found["left_out"], list) and "complete" in found else empty
@@ -252,7 +253,7 @@ def _covers(manifest: dict[str, Any], limit: int | None) -> bool:
 
 def _is_good(folder: Path, piece: dict[str, Any]) -> bool:
     try:
-        return bool(hashlib.sha256((folder / piece["file"]).read_bytes()).hexdigest() == piece["sha256"])
+        return bool(hashlib.sha256(documents.read(folder / piece["file"])).hexdigest() == piece["sha256"])
     except OSError:
         return False
 
@@ -324,7 +325,7 @@ def _entry(entry: dict[str, Any], stem: str, outcome: _Converted) -> dict[str, A
 def _put(result: Written, stem: str, data: bytes) -> None:
     path = result.folder / f"{stem}.mid"
     try:
-        if path.read_bytes() == data:
+        if documents.read(path) == data:
             return
     except OSError:
         pass
@@ -344,7 +345,7 @@ def _save_manifest(result: Written, *, complete: bool) -> None:
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     path = result.folder / MANIFEST
     with suppress(OSError):
-        if path.read_text("utf-8") == text:
+        if documents.read(path) == text.encode():
             return
     with replacing(path) as temporary:
         temporary.write_text(text, "utf-8")

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from seqgan_music import documents
 from seqgan_music.errors import InputError
 from seqgan_music.music.arrangement import Arrangement
 from seqgan_music.music.notes import Piece
@@ -42,7 +43,7 @@ def library() -> Any | None:
 def check_font(path: Path) -> None:
     """Refuse what is no whole SoundFont, by the heads of its parts. Raises InputError."""
     try:
-        with path.open("rb") as file:
+        with documents.opened(path) as file:
             head, size = file.read(12), path.stat().st_size
             found: set[bytes] = set()
             at = 12

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import zlib
 from array import array
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from seqgan_music import documents
 from seqgan_music.config import CorpusConfig, ReadingConfig
 from seqgan_music.machine import usable_cores
 from seqgan_music.music.cache import Cache, key, today
@@ -184,10 +184,8 @@ def _most_bytes(config: CorpusConfig) -> int:
 def _hashed(path: str, most: int) -> tuple[bytes | None, int]:
     """Hash a regular file of at most `most` bytes, and return its size; None for what the reader will name."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            return None, 0
-        with open(path, "rb") as file:
+        with documents.opened(Path(path)) as file:
+            status = os.fstat(file.fileno())
             data = file.read(min(status.st_size, most) + 1)
     except OSError:
         return None, 0

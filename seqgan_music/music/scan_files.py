@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from seqgan_music import documents
 from seqgan_music.files import replacing
 from seqgan_music.music.scanning import Scan
 
@@ -30,7 +31,7 @@ def labels(scan_json: Path) -> list[str]:
     """Return the labels of the kept pieces that a run's scan tells, by number; none where it is damaged."""
     try:
         return [str(piece["name"]) for piece in _kept(scan_json)]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return []  # names are for people alone
 
 
@@ -38,7 +39,7 @@ def known_families(scan_json: Path) -> set[str]:
     """Return the tunes that a run's folder of music held; none where its scan is missing or damaged."""
     try:
         return {str(piece["family"]) for piece in _kept(scan_json)}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return set()
 
 
@@ -52,7 +53,6 @@ def _kept(scan_json: Path) -> Iterator[Mapping[str, Any]]:
 def _entries(scan_json: Path) -> Iterator[Mapping[str, Any]]:
     lines = scan_json.with_name(FILES)
     if lines.is_file():
-        with lines.open("rb") as file:
-            yield from map(json.loads, file)
+        yield from map(documents.parsed, documents.lines(lines))
     else:
-        yield from json.loads(scan_json.read_bytes())["files"]
+        yield from documents.load(scan_json)["files"]

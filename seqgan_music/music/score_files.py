@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from seqgan_music import documents
 from seqgan_music.music.abc_tunes import read_tune, titles
 from seqgan_music.music.notes import Piece
 from seqgan_music.music.scores import Score, piece_from_score
@@ -29,7 +30,7 @@ SCORE_SUFFIXES = frozenset({".abc", ".musicxml", ".mxl", ".xml", ".krn"})
 def pieces_from_file(path: Path, ticks_per_beat: int) -> list[Piece]:
     """Return the pieces of one ABC, MusicXML or Humdrum file. Raises UnusableError where there are none."""
     try:
-        data = path.read_bytes()
+        data = documents.read(path)
     except OSError as error:
         raise UnusableError("unreadable", f"{path} cannot be read: {error.strerror}.") from None
     return [piece_from_score(score) for score in scores_from_bytes(data, path.suffix, path.stem, ticks_per_beat)]
@@ -67,7 +68,9 @@ def scores_from_bytes(
         try:
             found = _plain_tune(text, title, ticks_per_beat, left, counts) if suffix == ".abc" else []
             found = found or _through_music21(text, suffix, title, ticks_per_beat, left, counts)
-        except UnusableError:
+        except UnusableError as error:
+            if error.reason == "too many notes":  # perhaps only for what earlier tunes have left of them
+                raise UnusableError(error.reason, f"It has more than {max_notes:,} notes (max_notes).") from None
             raise
         except Exception as error:  # music21 raises whatever its parsers stumble upon
             problem = str(error).strip() or type(error).__name__

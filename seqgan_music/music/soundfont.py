@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_music import documents
 from seqgan_music.errors import InputError
 
 _RECORDS = {
@@ -48,6 +49,7 @@ _NOT_ADDED = {
     *(n for pair in _OFFSETS.values() for n in pair),
 }
 _ATTENUATION_SHARE = 0.4
+_LARGEST_FONT = 1 << 32  # bytes: the format's sizes have 32 bits
 
 Generators = dict[int, int]
 Range = tuple[int, int]
@@ -191,10 +193,10 @@ def general_midi() -> SoundFont:
 def load(path: Path) -> SoundFont:
     """Read a SoundFont file of the user's. Raises InputError."""
     try:
-        font = SoundFont(path.read_bytes())
+        font = SoundFont(documents.read(path, _LARGEST_FONT))
         font.zones(0)
     except OSError as error:
-        raise InputError(f"Cannot read the SoundFont {path}: {(error.strerror or str(error)).lower()}.") from None
+        raise InputError(f"Cannot read the SoundFont {path}: {documents.why(error)}.") from None
     except (ValueError, LookupError):
         raise InputError(f"{path} is not a SoundFont 2 file that can be played. Give an .sf2 file.") from None
     return font

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from seqgan_music import documents
 from seqgan_music.errors import ConfigError, RunError
 from seqgan_music.files import replacing
 from seqgan_music.music import tokenizers
@@ -54,15 +55,10 @@ def _document(path: Path) -> dict[str, Any]:
     damaged = f"The vocabulary {path} is damaged"
     advice = "restore the file, or train again."
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
+        document = documents.parsed(documents.read(path, LARGEST_BYTES))
     except OSError as error:
-        raise RunError(f"Cannot read the vocabulary {path}: {error.strerror}.") from None
-    if len(data) > LARGEST_BYTES:
-        raise RunError(f"{damaged}: larger than {LARGEST_BYTES // 10**6} MB; {advice}")
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
+        raise RunError(f"Cannot read the vocabulary {path}: {documents.why(error)}; {advice}") from None
+    except ValueError:
         raise RunError(f"{damaged}: it is not JSON; {advice}") from None
     if not isinstance(document, dict):
         raise RunError(f"{damaged}: it is no table of keys; {advice}")

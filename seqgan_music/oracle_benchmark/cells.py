@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqgan_music import documents
 from seqgan_music.config import Config, EvaluationConfig
 from seqgan_music.errors import RunError
 from seqgan_music.learning import checkpoint, discriminators, oracles
@@ -51,11 +52,11 @@ def cell_folder(folder: Path, row: Row, draw: int, seed: int) -> Path:
 def told(path: Path) -> Iterator[dict[str, Any]]:
     """Give the JSON object in a file; raises RunError where it is none, or not what the block can read."""
     try:
-        document = json.loads(path.read_bytes())
+        document = documents.load(path)
         if not isinstance(document, dict):
             raise TypeError("it is no JSON object")
         yield document
-    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise RunError(f"{path} cannot be read: {reason}. Delete its folder and go on with --resume.") from None
 
@@ -155,8 +156,8 @@ def cell_config(settings: Settings, row: Row, draw: int, seed: int) -> Config:
 def curve(here: Path) -> list[dict[str, Any]]:
     """Return the learning curve of a cell from its log: one point an evaluation after the generator has changed."""
     points: list[dict[str, Any]] = []
-    for text in (here / METRICS).read_text(encoding="utf-8").splitlines():
-        line = json.loads(text)
+    for text in documents.lines(here / METRICS):
+        line = documents.parsed(text)
         point = {"updates": line["updates"], **{name: line[name] for name in CURVE if name in line}}
         if points and points[-1]["updates"] == point["updates"]:
             points[-1] = point  # a round of D alone

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -11,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar, cast
 
+from seqgan_music import documents
 from seqgan_music.errors import InputError
 
 _Kind = TypeVar("_Kind")
@@ -183,10 +183,10 @@ class Results:
 def load(path: Path) -> Results:
     """Read the results of a benchmark. Raises InputError where the file is missing or another."""
     try:
-        return Results.from_document(json.loads(path.read_bytes()))
+        return Results.from_document(documents.load(path))
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {(error.strerror or str(error)).lower()}.") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"Cannot read {path}: {documents.why(error)}.") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} does not hold results of the oracle benchmark ({error!r}).") from None
 
 

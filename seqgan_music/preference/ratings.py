@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqgan_music import documents
 from seqgan_music.errors import InputError, OutputError, RunError
 from seqgan_music.music.notes import PROGRAMS, UNSAID, Meter, Note, Piece, Tempo
 from seqgan_music.run_folders import check_run
@@ -58,18 +58,9 @@ def add(run: Path, piece: Piece, liked: bool | None) -> None:
         raise InputError(f"This piece cannot be rated: it lasts more than {MOST_BEATS:,} beats, or is odd.")
     path = run / FILE
     try:
-        with path.open("a+b", buffering=0) as file:
-            _lock(file.fileno())
-            size = file.seek(0, os.SEEK_END)
-            if size:
-                file.seek(size - 1)
-                line = line if file.read(1) == b"\n" else b"\n" + line
-            written = file.write(line)
-            if written != len(line):  # no space left in the middle of it
-                file.truncate(size)
-                raise OSError(None, "no space left")
+        documents.append(path, line)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = documents.why(error)
         raise OutputError(f"Cannot keep the rating in {path}: {reason}.") from None
 
 
@@ -81,13 +72,11 @@ def load(run: Path) -> list[Rating]:
     check_run(run)
     path = run / FILE
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RunError(f"{path} is larger than {MOST_BYTES >> 20} MB: too many ratings. Move it away.")
-        data = path.read_bytes()
+        data = documents.read(path, MOST_BYTES)
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+        raise RunError(f"{path} cannot be read: {documents.why(error)}.") from None
     latest: dict[Piece, bool] = {}
     for line in data.split(b"\n"):
         said = _read(line)
@@ -104,12 +93,12 @@ def _read(line: bytes) -> tuple[Piece, bool | None] | None:
     if not line.strip():
         return None
     try:
-        document = json.loads(line)
+        document = documents.parsed(line)
         liked = document["liked"]
         if liked is not None and not isinstance(liked, bool):
             return None
         return _piece(document["piece"]), liked
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return None
 
 
@@ -159,13 +148,3 @@ def _whole(value: object, least: int, most: int) -> int:
     if type(value) is not int or not least <= value <= most:
         raise ValueError("not a whole number in its range")
     return value
-
-
-def _lock(descriptor: int) -> None:
-    """Wait for other writers; the lock goes with the file."""
-    try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except (ImportError, OSError):  # not on Windows; a file system without locks
-        pass

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seqgan_music import documents
 from seqgan_music.errors import RunError
 from seqgan_music.music.metrics import features
 from seqgan_music.music.metrics.arrays import Floats
@@ -125,7 +126,7 @@ def load(run: Path, file: str = FILE) -> Preference | None:
     """Return the taste saved in a run's folder, or None where there is none. Raises RunError."""
     path, size = run / file, len(features.NAMES)
     try:
-        document = json.loads(path.read_bytes())
+        document = documents.load(path)
         if document["format"] != FORMAT or document["features"] != features.VERSION:
             raise ValueError("it was written by another version")
         mean, sigma, weights, spread = (
@@ -146,8 +147,10 @@ def load(run: Path, file: str = FILE) -> Preference | None:
         return Preference(Scaling(mean, sigma), bool(document["of_run"]), weights, spread, up, down, apart)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}. Rate a piece again, and it is written anew.") from None
+    except (OSError, ValueError, TypeError, LookupError, OverflowError) as error:
+        raise RunError(
+            f"{path} cannot be read: {documents.why(error)}. Rate a piece again, and it is written anew."
+        ) from None
 
 
 def fitted(rated: Sequence[Rating], scaling: Scaling | None = None) -> Preference:

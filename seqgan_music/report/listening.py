@@ -76,7 +76,7 @@ def samples(run: Path, count: int, seed: int, show: Callable[[str], None]) -> li
     finally:
         torch.set_num_threads(threads)
     names = corpus.labels(run / "scan.json")
-    most = configs.load(str(run / "config.toml")).evaluation
+    most = configs.of_run(run).evaluation
     splits = Splits.load(run / "tokens.npz").at_most(training=most.training_pieces, held_out=most.held_out_pieces)
     train = corpus.pieces(splits.train, composer.tokenizer, names)
     index = Index(train)

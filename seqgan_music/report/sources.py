@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqgan_music import run_folders
+from seqgan_music import documents, run_folders
+from seqgan_music.errors import RunError
 from seqgan_music.evaluate import result
 
 Document = Mapping[str, Any]
@@ -49,7 +49,7 @@ class Sources:
         notes = progress.get("notes") if isinstance(progress, dict) else None
         return cls(
             run,
-            (run / "config.toml").read_text(encoding="utf-8", errors="replace"),
+            _text(run / "config.toml"),
             tuple(_lines(run / "metrics.jsonl")),
             scan,
             evaluation,
@@ -58,16 +58,23 @@ class Sources:
         )
 
 
+def _text(path: Path) -> str:
+    try:
+        return documents.read(path).decode("utf-8", "replace")
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {documents.why(error)}.") from None
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     try:
-        texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        texts = documents.read(path).decode("utf-8", "replace").splitlines()
     except OSError:
         return []
     found = []
     for text in texts:
         try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
+            line = documents.parsed(text)
+        except ValueError:
             continue  # cut short by a stop
         if not isinstance(line, dict) or not all(isinstance(line.get(key), str) for key in _TEXT_KEYS):
             continue
