@@ -89,7 +89,8 @@ def test_every_file_is_accounted_for(tmp_path: Path) -> None:
     assert result.found.resource_forks == 2
     assert result.found.others == {".txt": 1, "no suffix": 1}
     document = result.to_json()
-    assert document["counts"]["drum_notes"] == 40
+    assert "drum_notes" not in document["counts"]  # it is no music that lacks them
+    assert {file["path"]: file["counts"] for file in document["files"]}["drums.mid"]["drum_notes"] == 40
     assert sum(document["reasons"].values()) == document["totals"]["skipped"] == 4
 
 

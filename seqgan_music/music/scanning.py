@@ -310,8 +310,9 @@ class Scan:
 
         for number, name in enumerate(self.found.files):
             reading = self._gathered[number]
-            self._counts.update(reading.counts)
-            self._files_with_counts.update(reading.counts.keys())
+            if reading.pieces:  # what a file that is skipped whole lacks besides is no news
+                self._counts.update(reading.counts)
+                self._files_with_counts.update(reading.counts.keys())
             if reading.track:
                 self._tracks_taken += 1
                 if self._tracks_taken <= scan_table.EXAMPLES:
