@@ -83,7 +83,7 @@ def test_what_is_said_of_time_moves_with_the_notes() -> None:
     track = Track(
         "piano",
         notes={0: song(1, later), DRUM_CHANNEL: [(later, later + 10, 35, 99)]},
-        programs={0: 4},
+        programs={0: [(0, 4), (later + 5, 6)]},
         controls={(0, PEDAL): [(0, 0), (later + 7, 127)]},
         tempos=[(0, 500_000), (later + 9, 400_000)],
     )
@@ -93,7 +93,7 @@ def test_what_is_said_of_time_moves_with_the_notes() -> None:
     assert found.notes[DRUM_CHANNEL] == [(later + by, later + by + 10, 35, 99)]
     assert found.controls == {(0, PEDAL): [(0, 0), (later + by + 7, 127)]}
     assert found.tempos == [(0, 500_000), (later + by + 9, 400_000)]
-    assert (found.name, found.programs) == ("piano", {0: 4})
+    assert (found.name, found.programs) == ("piano", {0: [(0, 4), (later + by + 5, 6)]})
 
 
 @given(st.integers(0, 9999), st.sampled_from([4, 3]), st.integers(-BEAT // 40, BEAT // 40))

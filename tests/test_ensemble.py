@@ -19,6 +19,7 @@ from seqgan_music.compose import Composer, Controls, Primer
 from seqgan_music.config import ReadingConfig
 from seqgan_music.errors import ConfigError
 from seqgan_music.music.arrangement import Arrangement
+from seqgan_music.music.arranging import arranged
 from seqgan_music.music.formats.midi import midi_bytes
 from seqgan_music.music.formats.musicxml import musicxml_bytes
 from seqgan_music.music.formats.roll import roll_svg
@@ -46,6 +47,37 @@ def read_bytes(tmp_path: Path, data: bytes, **changes: object) -> Reading:
     path = tmp_path / "file.mid"
     path.write_bytes(data)
     return read(path, replace(ReadingConfig(), **changes))  # type: ignore[arg-type]
+
+
+def program(number: int, channel: int = 0) -> bytes:
+    return bytes((0, 0xC0 | channel, number))
+
+
+def players(tmp_path: Path, data: bytes, **changes: object) -> list[tuple[int, int]]:
+    notes = read_bytes(tmp_path, data, instruments=True, **changes).pieces[0].notes
+    return [(note.pitch, note.instrument) for note in notes]
+
+
+def test_an_instrument_that_changes_inside_a_track_is_another_player(tmp_path: Path) -> None:
+    flute = [program(73), odd_midi.note(60), program(40), program(41), odd_midi.note(62), odd_midi.note(64)]
+    track = odd_midi.chunk(*flute, program(73), odd_midi.note(65), program(0))
+    assert players(tmp_path, odd_midi.midi(track)) == [(60, 73), (62, 41), (64, 41), (65, 73)]
+    # On one channel in another track, before its own programs are said, and of drums, which have none.
+    other = odd_midi.chunk(odd_midi.note(70, 2 * odd_midi.BEAT), odd_midi.note(71))
+    drums = odd_midi.chunk(program(9, 9), odd_midi.note(36, channel=9), program(8, 9), odd_midi.note(38, channel=9))
+    assert players(tmp_path, odd_midi.midi(track, other, drums)) == [
+        (36, DRUMS), (60, 73), (70, 73 + PROGRAMS), (38, DRUMS), (62, 41), (64, 41), (71, 41 + PROGRAMS), (65, 73)
+    ]  # fmt: skip
+    assert players(tmp_path, odd_midi.midi(track), track="1") == [(pitch, 73) for pitch in (60, 62, 64, 65)]
+    found = arranged(tmp_path / "file.mid", ReadingConfig()).arrangement
+    assert found
+    assert [(one.program, len(one.notes)) for one in found.tracks] == [(73, 2), (41, 2)]
+
+
+def test_bends_are_counted_where_they_bend(tmp_path: Path) -> None:
+    bends = [bytes((0, 0xE0, *bend)) for bend in ((0, 64), (1, 64), (0, 70))]
+    track = odd_midi.chunk(*bends, *(odd_midi.note(pitch) for pitch in odd_midi.SCALE))
+    assert read_bytes(tmp_path, odd_midi.midi(track)).counts == {"pitch_bends_left_out": 2}
 
 
 def test_a_bar_is_written_part_by_part_as_the_docstring_says() -> None:

@@ -196,6 +196,10 @@ def _later(track: Track, ticks: int, meters: list[tuple[int, int, int]]) -> Trac
             key: [(tick + ticks if tick else 0, value) for tick, value in events]
             for key, events in track.controls.items()
         },
+        programs={
+            channel: [(tick + ticks if tick else 0, program) for tick, program in changes]
+            for channel, changes in track.programs.items()
+        },
         tempos=[(tick + ticks if tick else 0, micros) for tick, micros in track.tempos],
         meters=meters,
     )

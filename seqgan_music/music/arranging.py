@@ -3,8 +3,8 @@
 `reading` reduces a file to what a tokenizer can hold, one piece on a coarse grid; here all that can be played is
 kept, in the file's own ticks. What controllers say is put into the notes: a note that the sustain pedal holds lasts
 until the pedal goes up, and volume and expression (controllers 7 and 11, in relation to 100 and 127) scale
-velocities, whose squares are amplitudes as theirs are. Left out: bends, pan, other controllers, changes of
-instrument inside a track.
+velocities, whose squares are amplitudes as theirs are. An instrument that changes inside a track is another track.
+Left out: bends, pan, other controllers.
 """
 
 from __future__ import annotations
@@ -131,20 +131,20 @@ def _score(tracks: list[smf.Track], grid: int, ratio: Fraction, name: str, count
         return (2 * time * ratio.numerator + ratio.denominator) // (2 * ratio.denominator)
 
     controls = controllers.gathered(tracks)
-    elsewhere: dict[int, int] = {}
-    for track in tracks:
-        elsewhere = {**track.programs, **elsewhere}
+    said = controllers.programs(tracks)
     score = Score(grid, name)
     for track in tracks:
         for channel, notes in sorted(track.notes.items()):
             played = _played(notes, controls, channel, counts)
-            program = track.programs.get(channel, elsewhere.get(channel, 0))
+            drums = channel == smf.DRUM_CHANNEL
             title = track.name if len(track.notes) == 1 else f"{track.name} channel {channel + 1}".strip()
-            on_grid = [
-                Note(tick(onset), pitch, max(1, tick(end) - tick(onset)), velocity)
-                for onset, end, pitch, velocity in played
-            ]
-            score.parts.append(Part(title, program, on_grid, drums=channel == smf.DRUM_CHANNEL))
+            players = {0: played} if drums else controllers.by_program(played, said(track, channel))
+            for program, own in players.items():
+                on_grid = [
+                    Note(tick(onset), pitch, max(1, tick(end) - tick(onset)), velocity)
+                    for onset, end, pitch, velocity in own
+                ]
+                score.parts.append(Part(title, program, on_grid, drums))
     tempos: dict[int, float] = {}  # by tick: of several on one the last counts
     meters: dict[int, tuple[int, int]] = {}
     for track in tracks:

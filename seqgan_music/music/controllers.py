@@ -1,10 +1,10 @@
-"""What controllers of a MIDI file do to its notes: the pedal lengthens them, volume and expression scale them."""
+"""What a MIDI file says beside its notes does to them: who plays them, how long the pedal holds them, how loud."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from operator import itemgetter
 
@@ -26,6 +26,34 @@ def gathered(tracks: Iterable[smf.Track]) -> dict[tuple[int, int], list[tuple[in
     for values in controls.values():
         values.sort(key=itemgetter(0))
     return controls
+
+
+def programs(tracks: Sequence[smf.Track]) -> Callable[[smf.Track, int], Events]:
+    """Return what gives a channel's changes of program: those of its track or, where it has none, of the others.
+
+    Of several at one time the first track's counts.
+    """
+    everywhere: dict[int, list[tuple[int, int]]] = {}
+    for track in reversed(tracks):
+        for channel, changes in track.programs.items():
+            everywhere.setdefault(channel, []).extend(changes)
+    for changes in everywhere.values():
+        changes.sort(key=itemgetter(0))
+
+    def said(track: smf.Track, channel: int) -> Events:
+        return track.programs.get(channel, []) or everywhere.get(channel, [])
+
+    return said
+
+
+def by_program(notes: Iterable[smf.RawNote], changes: Events) -> dict[int, list[smf.RawNote]]:
+    """Return the notes that each program plays, in the order of their first ones; 0 plays those before any."""
+    times = [time for time, _ in changes]
+    found: dict[int, list[smf.RawNote]] = {}
+    for note in sorted(notes) if changes else notes:
+        before = bisect_right(times, note[0])
+        found.setdefault(changes[before - 1][1] if before else 0, []).append(note)
+    return found
 
 
 def sustained(

@@ -266,7 +266,7 @@ def _score(
     score = Score(config.ticks_per_beat, name)
     controls = controllers.gathered(tracks) if config.pedal_beats else {}
     most = config.pedal_beats * config.ticks_per_beat / ratio
-    elsewhere = {channel: program for track in reversed(tracks) for channel, program in track.programs.items()}
+    said = controllers.programs(tracks)
     heard = [
         [channel for channel in sorted(track.notes) if config.instruments or channel != smf.DRUM_CHANNEL]
         for track in tracks
@@ -277,12 +277,16 @@ def _score(
         groups = [[channel] for channel in channels] if apart else [channels] * bool(channels)
         for group in groups:
             title = f"channel {group[0] + 1}" if len(groups) > 1 else track.name
-            program = track.programs.get(group[0], elsewhere.get(group[0], 0))
-            notes: list[Note] = []
+            drums = group[0] == smf.DRUM_CHANNEL
+            raw: list[smf.RawNote] = []
             for channel in group:
-                raw, pedal = track.notes[channel], controls.get((channel, smf.PEDAL), ())
-                notes += map(on_grid, controllers.sustained(raw, pedal, counts, most) if pedal else raw)
-            score.parts.append(Part(title, program, notes, drums=group[0] == smf.DRUM_CHANNEL))
+                pedal = controls.get((channel, smf.PEDAL), ())
+                raw += controllers.sustained(track.notes[channel], pedal, counts, most)
+            played = controllers.by_program(raw, said(track, group[0]))
+            if drums or config.track != "all" or not config.instruments:
+                played = {next(iter(played), 0): raw}
+            for program, own in played.items():
+                score.parts.append(Part(title, program, list(map(on_grid, own)), drums))
     tempos: dict[int, float] = {}  # by grid tick: of several on one the last counts
     meters: dict[int, tuple[int, int]] = {}
     for track in tracks:

@@ -44,7 +44,8 @@ class Track:
 
     name: str = ""
     notes: dict[int, list[RawNote]] = field(default_factory=dict)
-    programs: dict[int, int] = field(default_factory=dict)  # channel -> the one in force at its first note
+    programs: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """channel -> (tick, program) of each change that notes follow, in order."""
     drums: int = 0
     controls: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
     """(channel, controller) -> (tick, value); of PLAYED alone, and only where it is read to be played."""
@@ -145,6 +146,7 @@ def _track(data: bytes, left: int, max_notes: int, counts: Counter[str], to_be_p
     track = Track()
     sounding: dict[int, deque[tuple[int, int]]] = {}  # channel * 128 + pitch -> (onset, velocity), oldest first
     last_off: dict[int, int] = {}
+    unplayed: set[int] = set()  # channels without a note since their program was said
     taken = controls = at = now = status = 0
     size = len(data)
     try:
@@ -180,8 +182,12 @@ def _track(data: bytes, left: int, max_notes: int, counts: Counter[str], to_be_p
             high = status & 0xF0
             channel = status & 0x0F
             if high in (0xC0, 0xD0):
-                if high == 0xC0 and channel not in track.notes:
-                    track.programs[channel] = min(first, 127)
+                if high == 0xC0:
+                    programs = track.programs.setdefault(channel, [])
+                    if channel in unplayed:
+                        programs.pop()
+                    programs.append((now, min(first, 127)))
+                    unplayed.add(channel)
                 continue
             second = data[at]
             at += 1
@@ -200,6 +206,7 @@ def _track(data: bytes, left: int, max_notes: int, counts: Counter[str], to_be_p
                     if not to_be_played:
                         continue
                 track.notes.setdefault(channel, [])
+                unplayed.discard(channel)
                 key = channel << 7 | first
                 if key in sounding:
                     sounding[key].append((now, second))
@@ -211,6 +218,8 @@ def _track(data: bytes, left: int, max_notes: int, counts: Counter[str], to_be_p
                 if sounding.get(key):
                     onset, velocity = sounding[key].popleft()
                     track.notes[channel].append((onset, now, first, velocity))
+            elif high == 0xE0:
+                counts["pitch_bends_left_out"] += bool(first) or second != 64
             elif to_be_played and high == 0xB0 and first in PLAYED:
                 controls += 1
                 if controls > max_notes:
