@@ -457,7 +457,7 @@ def test_a_finished_run_is_judged_and_reported_as_its_settings_want(place: Path)
         assert (place / wanted / "evaluation.json").is_file() == (wanted == "full")
         assert ("`sample` uses" in said) == (wanted == "full")
         # Such a generator writes nothing that can be criticised: that costs the run its critic alone.
-        assert ("No critic: There is too little music for a critic" in told) == (wanted == "full")
+        assert ("No critic: The generator has learnt too little for a critic" in told) == (wanted == "full")
 
 
 def test_a_method_without_a_discriminator_is_shown_and_no_samples_are_written_where_none_are_wanted(

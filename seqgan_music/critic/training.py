@@ -127,6 +127,8 @@ def train(
     """Train the critic of a generator, sampled with a cut-off. A function of its arguments alone."""
     music = gather(splits, tokenizer, generator, config, seed, show, cutoff)
     for name, sheets in vars(music).items():
+        if not sheets and name.startswith("generated"):
+            raise RunError("The generator has learnt too little for a critic: by itself it writes no notes yet.")
         if not sheets:
             raise RunError(f"There is too little music for a critic: none is {name.replace('_', ' for its ')}.")
     rng = torch.Generator().manual_seed(seed)
