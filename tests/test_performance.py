@@ -89,3 +89,19 @@ def test_pitches_of_one_onset_ascend_and_the_piece_ends_after_a_note() -> None:
 def test_options_that_cannot_be_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=f": {next(iter(options))} must be"):
         performance(**options)
+
+
+def test_a_gap_with_nothing_after_it_does_not_end_in_a_wait() -> None:
+    tokenizer = create("performance", {}, 12)  # bars of 48 ticks
+    (wait, pitch, lasts), end = map(tokenizer.vocabulary.index, ("WAIT(24)", "PITCH(60)", "LASTS(1)")), 144
+    filling = tokenizer.filling(tokenizer.encode(Piece((Note(0, 60, 105),), 12))[0])
+    whole = filling.keep(48)
+    filling.open(96, bound=end)  # bar 2, before a silent bar 3
+    for token in (wait, wait):
+        filling.advance(token)
+    assert not filling.masks().leave.any()
+    for token in (pitch + 1, lasts):
+        filling.advance(token)
+    assert filling.masks().leave.any()
+    whole += [wait, wait, pitch + 1, lasts, *filling.keep(end, last=True)]
+    assert not tokenizer.decode(whole).dropped

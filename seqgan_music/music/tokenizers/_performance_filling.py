@@ -23,6 +23,7 @@ class PerformanceFilling(EventFilling[PerformanceLayout, Event, PerformanceGramm
 
     def __init__(self, layout: PerformanceLayout, events: Sequence[Event]) -> None:
         super().__init__(layout, PerformanceGrammar(layout), events)
+        self._onsets = {event[0] for event in events}
 
     def new_notes(self) -> list[Note]:
         """Return the notes that were not kept, in order."""
@@ -53,7 +54,8 @@ class PerformanceFilling(EventFilling[PerformanceLayout, Event, PerformanceGramm
         stay[waits] &= (after < until) & ((after >= start) | another)
         leave[at.end_of_piece] = stay[at.end_of_piece]
         stay[at.end_of_piece] = False
-        cannot_end = self._last and grammar.phase != "free"  # after a WAIT there is a note
-        if cannot_end or grammar.sounding <= self._heard_after:
+        # After a WAIT there is a note: a kept one, with which the bound is, or else one of this gap.
+        final = self._last or (self._closes and self._bound not in self._onsets)
+        if (final and grammar.phase != "free") or grammar.sounding <= self._heard_after:
             leave[:] = False
         return stay, leave
