@@ -24,6 +24,7 @@ from seqgan_music.critic import training as critic_training
 from seqgan_music.evaluate import evaluation, result
 from seqgan_music.learning import checkpoint
 from seqgan_music.learning.generator import Generator
+from seqgan_music.learning.trainer import Trainer
 from seqgan_music.music import tokenizers, vocabulary
 from seqgan_music.music.formats.midi import write_midi
 from seqgan_music.tokenset import Splits
@@ -258,6 +259,8 @@ def test_the_critic_is_a_row_and_a_choice(command: Command, run: Path, monkeypat
 
 
 def test_neither_do_the_rounds_of_training_nor_the_critic(capped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(capped, "last", 2)  # which is not gone on from here
+    monkeypatch.setattr(Trainer, "resume", lambda self: None)
     run = Run.open(capped, torch.device("cpu"))
     assert len(run.trainer.validation) == 12
     assert len(run.splits.validation) == 24

@@ -363,6 +363,25 @@ def test_a_damaged_cache_is_rebuilt(tmp_path: Path, own_cache: Path, damage: str
         assert Cache(own_cache).get([key]) == {key: b"v"}
 
 
+def test_rows_that_no_one_asked_for_are_no_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged index of SQLite's own gives them, without a word."""
+    cache = Cache(tmp_path)
+    cache.put({"k": b"v"})
+    rows = cache._connect(write=False).execute("SELECT key, day, value FROM entry").fetchall()  # type: ignore[union-attr]
+
+    class Damaged:
+        def execute(self, *_: object) -> list[tuple[object, ...]]:
+            return [(None, 1, b"x"), ("other", *rows[0][1:]), *rows, (7, None, None)]
+
+        def commit(self) -> None: ...
+
+        close = commit
+
+    monkeypatch.setattr(cache, "_connect", lambda *, write: Damaged())
+    monkeypatch.setattr(cache, "_touch", lambda *_: None)
+    assert cache.get(["k"]) == {"k": b"v"}
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a file in the place of a folder")
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     folder = five(tmp_path / "music")

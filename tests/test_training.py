@@ -241,7 +241,8 @@ def test_a_share_of_less_than_one_iteration_takes_fewer_negatives() -> None:
     options = SeqganOptions(pretrain=50, iterations=200, d_samples=10_000)
     tenth, sliver = Seqgan.scaled(options, 0.1), Seqgan.scaled(options, 0.001)
     assert (tenth.pretrain, tenth.iterations, tenth.d_samples) == (5, 20, 10_000)
-    assert (sliver.pretrain, sliver.iterations, sliver.d_samples) == (0, 1, 2_000)
+    assert (sliver.pretrain, sliver.iterations, sliver.d_samples) == (1, 1, 2_000)
+    assert Seqgan.scaled(SeqganOptions(pretrain=0), 0.1).pretrain == 0
 
 
 def test_that_the_models_fit_is_found_out_without_torchs_compiler() -> None:

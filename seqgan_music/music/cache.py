@@ -77,11 +77,13 @@ class Cache:
                 return found
             stale = False
             for start in range(0, len(keys), 500):
-                some = keys[start : start + 500]
+                some = dict.fromkeys(keys[start : start + 500])
                 marks = ",".join("?" * len(some))
                 for name, day, value in database.execute(
-                    f"SELECT key, day, value FROM entry WHERE key IN ({marks})", some
+                    f"SELECT key, day, value FROM entry WHERE key IN ({marks})", list(some)
                 ):
+                    if name not in some:  # damage that SQLite did not notice
+                        continue
                     if (opened := _opened(name, value)) is not None:
                         found[name] = opened
                     stale = stale or not isinstance(day, int) or day < day_now - KEEP_DAYS // 4

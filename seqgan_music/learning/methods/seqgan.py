@@ -194,12 +194,15 @@ class Seqgan(Reinforce):
 
     @staticmethod
     def scaled(options: SeqganOptions, share: float) -> SeqganOptions:
-        """Return options with that share of the rounds; where that is less than one, of its negatives."""
+        """Return options with that share of the rounds; where that is less than one, of the negatives.
+
+        D is pre-trained for a round at least, if at all: one that knows nothing has nothing to reward.
+        """
         iterations = max(1, round(options.iterations * share))
         rest = min(1.0, options.iterations * share / iterations)
         return replace(
             options,
-            pretrain=round(options.pretrain * share),
+            pretrain=min(options.pretrain, max(1, round(options.pretrain * share))),
             iterations=iterations,
             d_samples=min(options.d_samples, max(options.d_batch, round(options.d_samples * rest))),
         )
