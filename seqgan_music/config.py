@@ -327,6 +327,11 @@ def of_run(folder: Path) -> Config:
     return from_document(document, where)
 
 
+def of_run_if_any(folder: Path) -> Config:
+    """Read the configuration of a run, as `of_run`, or return the defaults where its folder keeps none."""
+    return of_run(folder) if os.path.lexists(folder / "config.toml") else Config()
+
+
 def resolve(
     given: str | os.PathLike[str] | Mapping[str, Any] | Config, settings: Mapping[str, Any] | None = None
 ) -> Config:

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import click
 
-from seqgan_music import __version__, choices, machine, memory
+from seqgan_music import __version__, choices, documents, machine, memory
 from seqgan_music.cli._terminal import end_on_interrupts, hear_interrupts
 from seqgan_music.errors import SeqganMusicError, did_you_mean
 
@@ -103,7 +103,7 @@ def main() -> None:
             _fail("The folder that this was started in is gone. Go to another one, and start it there.")
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             about = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "A file"
-            _fail(f"{about} cannot be used: {(error.strerror or str(error)).lower()}.")
+            _fail(f"{about} cannot be used: {documents.why(error)}.")
         raise
     except SystemExit as ended:
         _end(ended.code if isinstance(ended.code, int) else int(ended.code is not None))

@@ -7,7 +7,6 @@ the bars asked for, far past the length that the generator was trained on.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -92,7 +91,7 @@ class Composer:
         if not (run / "vocabulary.json").exists():
             raise RunError(f"{run} is not a run: it has no vocabulary.json. Train one: seqgan-music train DIR.")
         tokenizer = vocabulary.load(run / "vocabulary.json")
-        own = config.of_run(run) if os.path.lexists(run / "config.toml") else config.Config()
+        own = config.of_run_if_any(run)
         chosen = result.chosen(run)
         load = partial(runs.load_generator, run, tokenizer, chosen.checkpoint)
         training = partial(runs.load_training, run, tokenizer, progress=progress)

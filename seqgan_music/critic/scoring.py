@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seqgan_music import config as configs
-from seqgan_music.config import ReadingConfig
 from seqgan_music.critic.judging import Critic, Judgement
 from seqgan_music.music import vocabulary
 from seqgan_music.music.loading import read_files
@@ -30,9 +28,7 @@ class Scored:
 def score(run: Path, critic: Critic, paths: Sequence[Path]) -> Iterator[Scored]:
     """Yield what the critic says of each piece of each file, in their order. Raises RunError, ConfigError."""
     tokenizer = vocabulary.load(run / "vocabulary.json")
-    there = os.path.lexists(run / "config.toml")
-    reading = configs.of_run(run).corpus.reading if there else ReadingConfig()
-    for path, outcome in read_files(paths, reading):
+    for path, outcome in read_files(paths, configs.of_run_if_any(run).corpus.reading):
         if isinstance(outcome, str):
             yield Scored(path, str(path), reason=outcome)
             continue

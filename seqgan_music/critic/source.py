@@ -14,7 +14,7 @@ from seqgan_music.critic.judging import Critic
 from seqgan_music.critic.sheet import LOOKS_BACK, sheet
 from seqgan_music.errors import ConfigError
 from seqgan_music.evaluate.result import MOST_PARTICLES
-from seqgan_music.evaluate.sources import Drawn
+from seqgan_music.evaluate.sources import Drawn, cut_short
 from seqgan_music.learning import particle_filter
 from seqgan_music.learning.generator import Generator, Stepper
 from seqgan_music.learning.models import tempered
@@ -66,8 +66,7 @@ class CriticSource:
                 weigh=partial(self._weigh, Readers(self._tokenizer)),
                 end_id=end_id,
             )
-        cut = 0 if end_id is None else sum(int(row[-1]) != end_id for row in rows)
-        return Drawn(rows, cut, None)
+        return Drawn(rows, cut_short(rows, end_id), None)
 
     def nll(self, data: TokenSet, temperature: float) -> None:
         """Give nothing: its probabilities are known up to a factor alone."""

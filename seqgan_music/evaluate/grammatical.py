@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seqgan_music.evaluate.sources import Drawn
+from seqgan_music.evaluate.sources import Drawn, cut_short
 from seqgan_music.learning import sampling
 from seqgan_music.learning.generator import Generator
 from seqgan_music.music.tokenizers import Tokenizer
@@ -40,7 +40,7 @@ class GrammaticalSource:
                 constraint=_Grammars(self._tokenizer, some),
             )
             rows += [np.array(row, dtype=np.int64) for row in drawn]
-        return Drawn(rows, sum(int(row[-1]) != self._tokenizer.end_id for row in rows), None)
+        return Drawn(rows, cut_short(rows, self._tokenizer.end_id), None)
 
     def nll(self, data: TokenSet, temperature: float) -> None:
         """Give nothing: how much the grammar takes away differs from id to id, and is not kept."""

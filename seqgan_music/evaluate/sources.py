@@ -81,7 +81,7 @@ class GeneratorSource:
             end_id=self._end_id,
         )
         total = float(_nll(generator, tokens).sum())
-        return Drawn(rows, _cut(rows, self._end_id), total / sum(map(len, rows)))
+        return Drawn(rows, cut_short(rows, self._end_id), total / sum(map(len, rows)))
 
     @torch.no_grad()
     def nll(self, data: TokenSet, temperature: float) -> Floats:
@@ -106,7 +106,7 @@ class MarkovSource:
         chosen = until_end(ids, self._end_id)
         rows = [row[mask].cpu().numpy() for row, mask in zip(ids, chosen, strict=True)]
         total = float(self._of(ids, chosen, temperature).sum())
-        return Drawn(rows, _cut(rows, self._end_id), total / int(chosen.sum()))
+        return Drawn(rows, cut_short(rows, self._end_id), total / int(chosen.sum()))
 
     def nll(self, data: TokenSet, temperature: float) -> Floats:
         """Score each sequence."""
@@ -172,6 +172,6 @@ def _nll(generator: Generator, data: TokenSet) -> Floats:
     return found
 
 
-def _cut(rows: Sequence[npt.NDArray[np.integer]], end_id: int | None) -> int:
+def cut_short(rows: Sequence[npt.NDArray[np.integer]], end_id: int | None) -> int:
     """Return how many sequences have no end."""
     return 0 if end_id is None else sum(int(row[-1]) != end_id for row in rows)

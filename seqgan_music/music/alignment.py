@@ -108,11 +108,11 @@ def _beside(tracks: list[Track], beat: int, *, beats_known: bool) -> int:
     places: Counter[int] = Counter()
     for onset, count in onsets.items():
         places[onset % beat] += count
-    parts = max(_PARTS, key=lambda parts: round(abs(_mean(places, beat, parts)), 2))
-    mean = _mean(places, beat, parts)
-    fine = phase(mean) / math.tau / parts  # beats
-    if abs(mean) < _SURE:
+    means = {parts: _mean(places, beat, parts) for parts in _PARTS}
+    parts = max(_PARTS, key=lambda parts: round(abs(means[parts]), 2))
+    if abs(means[parts]) < _SURE:
         return 0
+    fine = phase(means[parts]) / math.tau / parts  # beats
     if abs(fine) <= _BESIDE or _on_time(places, beat, parts) > _FEW:
         if beats_known:
             return 0
@@ -186,20 +186,18 @@ def _notes(tracks: Iterable[Track], *, pitched: bool = False) -> Iterator[RawNot
 
 def _later(track: Track, ticks: int, meters: list[tuple[int, int, int]]) -> Track:
     """Return the track so many ticks later, with these meters; what is said at its beginning is said there."""
+
+    def moved(tick: int) -> int:
+        return tick + ticks if tick else 0
+
     return replace(
         track,
         notes={
             channel: [(onset + ticks, end + ticks, pitch, velocity) for onset, end, pitch, velocity in notes]
             for channel, notes in track.notes.items()
         },
-        controls={
-            key: [(tick + ticks if tick else 0, value) for tick, value in events]
-            for key, events in track.controls.items()
-        },
-        programs={
-            channel: [(tick + ticks if tick else 0, program) for tick, program in changes]
-            for channel, changes in track.programs.items()
-        },
-        tempos=[(tick + ticks if tick else 0, micros) for tick, micros in track.tempos],
+        controls={key: [(moved(tick), value) for tick, value in events] for key, events in track.controls.items()},
+        programs={key: [(moved(tick), value) for tick, value in events] for key, events in track.programs.items()},
+        tempos=[(moved(tick), micros) for tick, micros in track.tempos],
         meters=meters,
     )
